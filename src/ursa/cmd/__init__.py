@@ -1,0 +1,1 @@
+"""One file per process: reads its configuration, constructs, runs. Nothing else constructs."""

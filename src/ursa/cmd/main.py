@@ -1,0 +1,28 @@
+"""`ursa`: dispatch to a process or to the CLI, importing only what that one needs."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+PROCESSES = {
+    "apiserver": "the API server",
+    "scheduler": "the scheduler",
+    "controllers": "the controller manager",
+    "agent": "the node agent",
+    "vmruntime": "the VM runtime server (CRI)",
+    "alcor": "the network controller",
+    "netd": "the node's network daemon: control agent, transit daemon, CNI server",
+    "supervisor": "the onebox's supervisor",
+}
+
+
+def main() -> None:
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in PROCESSES:
+        module = importlib.import_module(f"ursa.cmd.{name}")
+        module.main(sys.argv[2:])
+    else:
+        from ursa.cli.main import app
+
+        app()

@@ -1,0 +1,1 @@
+"""Generated from proto/*.proto by tools/proto; do not edit."""
