@@ -64,7 +64,9 @@ def build_busybox(out: Path) -> None:
     files = [File(folder, mode=0o1777 if folder == "tmp" else 0o755) for folder in folders]
     files.append(File("bin/busybox", Path(BUSYBOX).read_bytes()))
     files += [File(f"bin/{name}", target="busybox") for name in applets if name != "busybox"]
-    files.append(File("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\n", 0o644))
+    files.append(
+        File("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\n", 0o644)
+    )
     files.append(File("etc/group", b"root:x:0:\nnogroup:x:65534:\n", 0o644))
     write_image(out, BUSYBOX_NAMES, files, {"Cmd": ["sh"], "Env": ["PATH=/bin"]})
 
