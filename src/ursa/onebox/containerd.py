@@ -13,6 +13,9 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from ursa.base import cgroup
@@ -25,6 +28,7 @@ from ursa.onebox.layout import Node, write_atomic
 SHIM_SOCKETS = Path("/run/containerd/s")
 CNI_RESULTS = Path("/var/lib/cni/results")
 SHIM_NAMESPACE = "k8s.io"
+KILL_TIMEOUT_S = 10.0  # a killed process is gone in milliseconds; this long means the kernel
 
 _CONFIG = """\
 version = 2
@@ -134,11 +138,25 @@ def clear_remains(node: Node) -> None:
 
 def kill_all(node: Node) -> None:
     """Kill the node's shims and everything in its pods' cgroups."""
-    for pid in shims(node).keys() | cgroup.pids(f"{node.cgroup}/pods"):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    kill_and_wait(lambda: shims(node).keys() | cgroup.pids(f"{node.cgroup}/pods"))
+
+
+def kill_and_wait(find: Callable[[], AbstractSet[int]]) -> None:
+    """SIGKILL what `find` finds until it finds nothing. UserError if something stays.
+
+    It looks again after each round: a process may fork while it is hunted. A zombie counts as
+    gone, for its cgroup is empty and its command line too.
+    """
+    deadline = time.monotonic() + KILL_TIMEOUT_S
+    while pids := find() - {os.getpid()}:
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if time.monotonic() > deadline:
+            raise UserError(f"processes {sorted(pids)} do not end after SIGKILL: look at dmesg")
+        time.sleep(0.005)
 
 
 def _remove_shim_sockets(node: Node) -> None:
