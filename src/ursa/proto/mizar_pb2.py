@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0bmizar.proto\x12\rursa.mizar.v1\"*\n\x08Revision\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\">\n\x08\x45ndpoint\x12\x0b\n\x03vni\x18\x01 \x01(\r\x12\n\n\x02ip\x18\x02 \x01(\x0c\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12\x0c\n\x04host\x18\x04 \x01(\x0c\"u\n\x07Network\x12\x0b\n\x03vni\x18\x01 \x01(\r\x12\x0e\n\x06prefix\x18\x02 \x01(\x0c\x12\x15\n\rprefix_length\x18\x03 \x01(\r\x12\x0f\n\x07gateway\x18\x04 \x01(\x0c\x12\x13\n\x0bgateway_mac\x18\x05 \x01(\x0c\x12\x10\n\x08\x62ouncers\x18\x06 \x03(\x0c\"\xa9\x01\n\tNodeState\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\x12\x0c\n\x04host\x18\x02 \x01(\x0c\x12(\n\x08networks\x18\x03 \x03(\x0b\x32\x16.ursa.mizar.v1.Network\x12*\n\tendpoints\x18\x04 \x03(\x0b\x32\x17.ursa.mizar.v1.Endpoint\x12\r\n\x05peers\x18\x05 \x03(\x0c\"\x9b\x02\n\x05\x44\x65lta\x12%\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\x12)\n\x08revision\x18\x02 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\x12.\n\rput_endpoints\x18\x03 \x03(\x0b\x32\x17.ursa.mizar.v1.Endpoint\x12\x31\n\x10remove_endpoints\x18\x04 \x03(\x0b\x32\x17.ursa.mizar.v1.Endpoint\x12,\n\x0cput_networks\x18\x05 \x03(\x0b\x32\x16.ursa.mizar.v1.Network\x12/\n\x0fremove_networks\x18\x06 \x03(\x0b\x32\x16.ursa.mizar.v1.Network\"1\n\x04Held\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\"\r\n\x0bReadRequest\"R\n\nAttachment\x12\x11\n\tinterface\x18\x01 \x01(\t\x12\x0b\n\x03vni\x18\x02 \x01(\r\x12\n\n\x02ip\x18\x03 \x01(\x0c\x12\x0b\n\x03mac\x18\x04 \x01(\x0c\x12\x0b\n\x03tap\x18\x05 \x01(\x08\"\x1b\n\x08\x41ttached\x12\x0f\n\x07ifindex\x18\x01 \x01(\r\"\"\n\rDetachRequest\x12\x11\n\tinterface\x18\x01 \x01(\t\"\r\n\x0b\x44\x65tachReply\"\x18\n\x16ListAttachmentsRequest\"=\n\x0b\x41ttachments\x12.\n\x0b\x61ttachments\x18\x01 \x03(\x0b\x32\x19.ursa.mizar.v1.Attachment\"\x0e\n\x0c\x44ropsRequest\"u\n\nDropCounts\x12\x37\n\x07packets\x18\x01 \x03(\x0b\x32&.ursa.mizar.v1.DropCounts.PacketsEntry\x1a.\n\x0cPacketsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\xcd\x03\n\x07Transit\x12\x36\n\x05\x41pply\x12\x18.ursa.mizar.v1.NodeState\x1a\x13.ursa.mizar.v1.Held\x12\x33\n\x06Update\x12\x14.ursa.mizar.v1.Delta\x1a\x13.ursa.mizar.v1.Held\x12<\n\x04Read\x12\x1a.ursa.mizar.v1.ReadRequest\x1a\x18.ursa.mizar.v1.NodeState\x12<\n\x06\x41ttach\x12\x19.ursa.mizar.v1.Attachment\x1a\x17.ursa.mizar.v1.Attached\x12\x42\n\x06\x44\x65tach\x12\x1c.ursa.mizar.v1.DetachRequest\x1a\x1a.ursa.mizar.v1.DetachReply\x12T\n\x0fListAttachments\x12%.ursa.mizar.v1.ListAttachmentsRequest\x1a\x1a.ursa.mizar.v1.Attachments\x12?\n\x05\x44rops\x12\x1b.ursa.mizar.v1.DropsRequest\x1a\x19.ursa.mizar.v1.DropCountsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0bmizar.proto\x12\rursa.mizar.v1\"*\n\x08Revision\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07\x63ounter\x18\x02 \x01(\x04\">\n\x08\x45ndpoint\x12\x0b\n\x03vni\x18\x01 \x01(\r\x12\n\n\x02ip\x18\x02 \x01(\x0c\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12\x0c\n\x04host\x18\x04 \x01(\x0c\"u\n\x07Network\x12\x0b\n\x03vni\x18\x01 \x01(\r\x12\x0e\n\x06prefix\x18\x02 \x01(\x0c\x12\x15\n\rprefix_length\x18\x03 \x01(\r\x12\x0f\n\x07gateway\x18\x04 \x01(\x0c\x12\x13\n\x0bgateway_mac\x18\x05 \x01(\x0c\x12\x10\n\x08\x62ouncers\x18\x06 \x03(\x0c\"\xa9\x01\n\tNodeState\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\x12\x0c\n\x04host\x18\x02 \x01(\x0c\x12(\n\x08networks\x18\x03 \x03(\x0b\x32\x16.ursa.mizar.v1.Network\x12*\n\tendpoints\x18\x04 \x03(\x0b\x32\x17.ursa.mizar.v1.Endpoint\x12\r\n\x05peers\x18\x05 \x03(\x0c\"\xc1\x02\n\x05\x44\x65lta\x12%\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\x12)\n\x08revision\x18\x02 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\x12.\n\rput_endpoints\x18\x03 \x03(\x0b\x32\x17.ursa.mizar.v1.Endpoint\x12\x31\n\x10remove_endpoints\x18\x04 \x03(\x0b\x32\x17.ursa.mizar.v1.Endpoint\x12,\n\x0cput_networks\x18\x05 \x03(\x0b\x32\x16.ursa.mizar.v1.Network\x12/\n\x0fremove_networks\x18\x06 \x03(\x0b\x32\x16.ursa.mizar.v1.Network\x12\x15\n\rpeers_changed\x18\x07 \x01(\x08\x12\r\n\x05peers\x18\x08 \x03(\x0c\"1\n\x04Held\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.ursa.mizar.v1.Revision\"\r\n\x0bReadRequest\"e\n\nAttachment\x12\x11\n\tinterface\x18\x01 \x01(\t\x12\x0b\n\x03vni\x18\x02 \x01(\r\x12\n\n\x02ip\x18\x03 \x01(\x0c\x12\x0b\n\x03mac\x18\x04 \x01(\x0c\x12\x0b\n\x03tap\x18\x05 \x01(\x08\x12\x11\n\tmtu_bytes\x18\x06 \x01(\r\"\x1b\n\x08\x41ttached\x12\x0f\n\x07ifindex\x18\x01 \x01(\r\"\"\n\rDetachRequest\x12\x11\n\tinterface\x18\x01 \x01(\t\"\r\n\x0b\x44\x65tachReply\"\x18\n\x16ListAttachmentsRequest\"=\n\x0b\x41ttachments\x12.\n\x0b\x61ttachments\x18\x01 \x03(\x0b\x32\x19.ursa.mizar.v1.Attachment\"\x0e\n\x0c\x44ropsRequest\"u\n\nDropCounts\x12\x37\n\x07packets\x18\x01 \x03(\x0b\x32&.ursa.mizar.v1.DropCounts.PacketsEntry\x1a.\n\x0cPacketsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\xcd\x03\n\x07Transit\x12\x36\n\x05\x41pply\x12\x18.ursa.mizar.v1.NodeState\x1a\x13.ursa.mizar.v1.Held\x12\x33\n\x06Update\x12\x14.ursa.mizar.v1.Delta\x1a\x13.ursa.mizar.v1.Held\x12<\n\x04Read\x12\x1a.ursa.mizar.v1.ReadRequest\x1a\x18.ursa.mizar.v1.NodeState\x12<\n\x06\x41ttach\x12\x19.ursa.mizar.v1.Attachment\x1a\x17.ursa.mizar.v1.Attached\x12\x42\n\x06\x44\x65tach\x12\x1c.ursa.mizar.v1.DetachRequest\x1a\x1a.ursa.mizar.v1.DetachReply\x12T\n\x0fListAttachments\x12%.ursa.mizar.v1.ListAttachmentsRequest\x1a\x1a.ursa.mizar.v1.Attachments\x12?\n\x05\x44rops\x12\x1b.ursa.mizar.v1.DropsRequest\x1a\x19.ursa.mizar.v1.DropCountsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,29 +42,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODESTATE']._serialized_start=258
   _globals['_NODESTATE']._serialized_end=427
   _globals['_DELTA']._serialized_start=430
-  _globals['_DELTA']._serialized_end=713
-  _globals['_HELD']._serialized_start=715
-  _globals['_HELD']._serialized_end=764
-  _globals['_READREQUEST']._serialized_start=766
-  _globals['_READREQUEST']._serialized_end=779
-  _globals['_ATTACHMENT']._serialized_start=781
-  _globals['_ATTACHMENT']._serialized_end=863
-  _globals['_ATTACHED']._serialized_start=865
-  _globals['_ATTACHED']._serialized_end=892
-  _globals['_DETACHREQUEST']._serialized_start=894
-  _globals['_DETACHREQUEST']._serialized_end=928
-  _globals['_DETACHREPLY']._serialized_start=930
-  _globals['_DETACHREPLY']._serialized_end=943
-  _globals['_LISTATTACHMENTSREQUEST']._serialized_start=945
-  _globals['_LISTATTACHMENTSREQUEST']._serialized_end=969
-  _globals['_ATTACHMENTS']._serialized_start=971
-  _globals['_ATTACHMENTS']._serialized_end=1032
-  _globals['_DROPSREQUEST']._serialized_start=1034
-  _globals['_DROPSREQUEST']._serialized_end=1048
-  _globals['_DROPCOUNTS']._serialized_start=1050
-  _globals['_DROPCOUNTS']._serialized_end=1167
-  _globals['_DROPCOUNTS_PACKETSENTRY']._serialized_start=1121
-  _globals['_DROPCOUNTS_PACKETSENTRY']._serialized_end=1167
-  _globals['_TRANSIT']._serialized_start=1170
-  _globals['_TRANSIT']._serialized_end=1631
+  _globals['_DELTA']._serialized_end=751
+  _globals['_HELD']._serialized_start=753
+  _globals['_HELD']._serialized_end=802
+  _globals['_READREQUEST']._serialized_start=804
+  _globals['_READREQUEST']._serialized_end=817
+  _globals['_ATTACHMENT']._serialized_start=819
+  _globals['_ATTACHMENT']._serialized_end=920
+  _globals['_ATTACHED']._serialized_start=922
+  _globals['_ATTACHED']._serialized_end=949
+  _globals['_DETACHREQUEST']._serialized_start=951
+  _globals['_DETACHREQUEST']._serialized_end=985
+  _globals['_DETACHREPLY']._serialized_start=987
+  _globals['_DETACHREPLY']._serialized_end=1000
+  _globals['_LISTATTACHMENTSREQUEST']._serialized_start=1002
+  _globals['_LISTATTACHMENTSREQUEST']._serialized_end=1026
+  _globals['_ATTACHMENTS']._serialized_start=1028
+  _globals['_ATTACHMENTS']._serialized_end=1089
+  _globals['_DROPSREQUEST']._serialized_start=1091
+  _globals['_DROPSREQUEST']._serialized_end=1105
+  _globals['_DROPCOUNTS']._serialized_start=1107
+  _globals['_DROPCOUNTS']._serialized_end=1224
+  _globals['_DROPCOUNTS_PACKETSENTRY']._serialized_start=1178
+  _globals['_DROPCOUNTS_PACKETSENTRY']._serialized_end=1224
+  _globals['_TRANSIT']._serialized_start=1227
+  _globals['_TRANSIT']._serialized_end=1688
 # @@protoc_insertion_point(module_scope)

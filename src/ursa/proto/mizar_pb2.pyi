@@ -57,20 +57,24 @@ class NodeState(_message.Message):
     def __init__(self, revision: _Optional[_Union[Revision, _Mapping]] = ..., host: _Optional[bytes] = ..., networks: _Optional[_Iterable[_Union[Network, _Mapping]]] = ..., endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., peers: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("base", "revision", "put_endpoints", "remove_endpoints", "put_networks", "remove_networks")
+    __slots__ = ("base", "revision", "put_endpoints", "remove_endpoints", "put_networks", "remove_networks", "peers_changed", "peers")
     BASE_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     PUT_ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     REMOVE_ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
     PUT_NETWORKS_FIELD_NUMBER: _ClassVar[int]
     REMOVE_NETWORKS_FIELD_NUMBER: _ClassVar[int]
+    PEERS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
     base: Revision
     revision: Revision
     put_endpoints: _containers.RepeatedCompositeFieldContainer[Endpoint]
     remove_endpoints: _containers.RepeatedCompositeFieldContainer[Endpoint]
     put_networks: _containers.RepeatedCompositeFieldContainer[Network]
     remove_networks: _containers.RepeatedCompositeFieldContainer[Network]
-    def __init__(self, base: _Optional[_Union[Revision, _Mapping]] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., put_endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., remove_endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., put_networks: _Optional[_Iterable[_Union[Network, _Mapping]]] = ..., remove_networks: _Optional[_Iterable[_Union[Network, _Mapping]]] = ...) -> None: ...
+    peers_changed: bool
+    peers: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, base: _Optional[_Union[Revision, _Mapping]] = ..., revision: _Optional[_Union[Revision, _Mapping]] = ..., put_endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., remove_endpoints: _Optional[_Iterable[_Union[Endpoint, _Mapping]]] = ..., put_networks: _Optional[_Iterable[_Union[Network, _Mapping]]] = ..., remove_networks: _Optional[_Iterable[_Union[Network, _Mapping]]] = ..., peers_changed: _Optional[bool] = ..., peers: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Held(_message.Message):
     __slots__ = ("revision",)
@@ -83,18 +87,20 @@ class ReadRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Attachment(_message.Message):
-    __slots__ = ("interface", "vni", "ip", "mac", "tap")
+    __slots__ = ("interface", "vni", "ip", "mac", "tap", "mtu_bytes")
     INTERFACE_FIELD_NUMBER: _ClassVar[int]
     VNI_FIELD_NUMBER: _ClassVar[int]
     IP_FIELD_NUMBER: _ClassVar[int]
     MAC_FIELD_NUMBER: _ClassVar[int]
     TAP_FIELD_NUMBER: _ClassVar[int]
+    MTU_BYTES_FIELD_NUMBER: _ClassVar[int]
     interface: str
     vni: int
     ip: bytes
     mac: bytes
     tap: bool
-    def __init__(self, interface: _Optional[str] = ..., vni: _Optional[int] = ..., ip: _Optional[bytes] = ..., mac: _Optional[bytes] = ..., tap: _Optional[bool] = ...) -> None: ...
+    mtu_bytes: int
+    def __init__(self, interface: _Optional[str] = ..., vni: _Optional[int] = ..., ip: _Optional[bytes] = ..., mac: _Optional[bytes] = ..., tap: _Optional[bool] = ..., mtu_bytes: _Optional[int] = ...) -> None: ...
 
 class Attached(_message.Message):
     __slots__ = ("ifindex",)
