@@ -41,9 +41,7 @@ class Recorder:
         message = message[:MESSAGE_MAX]
         key = _event_key(obj, f"{self._component}/{type_}/{reason}/{message}")
         try:
-            if key in self._counts:
-                await self._count_up(key, self._counts[key] + 1)
-            else:
+            if key not in self._counts or not await self._count_up(key, self._counts[key] + 1):
                 await self._create(key, obj, type_, reason, message)
         except ApiError as fault:
             self.failures += 1
@@ -87,7 +85,8 @@ class Recorder:
             )
             await self._count_up(key, stored.count + 1)
 
-    async def _count_up(self, key: Key, count: int) -> None:
+    async def _count_up(self, key: Key, count: int) -> bool:
+        """Return False if the event is gone: events expire."""
         body = {"count": count, "lastTimestamp": rfc3339(self._clock.now_s())}
         try:
             await self._client.request(
@@ -96,10 +95,10 @@ class Recorder:
                 msgspec.json.encode(body),
                 content_type=PATCH_TYPES["merge"],
             )
-        except NotFound:  # expired meanwhile: the next one starts at 1
-            self._counts.pop(key, None)
-            raise
+        except NotFound:
+            return False
         self._remember(key, count)
+        return True
 
     def _remember(self, key: Key, count: int) -> None:
         self._counts.pop(key, None)
