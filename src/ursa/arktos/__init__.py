@@ -1,0 +1,1 @@
+"""Compute: controllers, scheduler, node agent and VM runtime; they meet at the API server."""
