@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from ursa.base.errors import ApiError, Conflict, TerminalError
+from ursa.base.errors import ApiError, Conflict, Forbidden, TerminalError
 from ursa.client.key import Key
 
 log = logging.getLogger(__name__)
@@ -191,7 +191,21 @@ async def each(writes: Iterable[Awaitable[object]]) -> None:
             raise outcome
 
 
+async def refusal(writes: Awaitable[object]) -> ApiError | None:
+    """Return what the server refused `writes` with: for what must be told in a status first."""
+    try:
+        await writes
+    except ApiError as fault:
+        return fault
+    return None
+
+
 def backoff_s(failures: int) -> float:
     """Return the seconds to wait after the n-th failure in a row: doubling, bounded."""
     doublings = min(failures - 1, 30)  # 2**30 is far over the bound; a larger power may overflow
     return min(BACKOFF_MIN_S * 2.0**doublings, BACKOFF_MAX_S)
+
+
+def is_terminating(fault: ApiError) -> bool:
+    """Return whether a create was refused because its namespace or tenant is being deleted."""
+    return isinstance(fault, Forbidden) and "being terminated" in fault.message
