@@ -1,0 +1,180 @@
+"""Role-based access control inside one tenant: which rules a user has, and what they allow.
+
+A user's rules come from its own tenant alone: the ClusterRoleBindings there and, where the
+request acts in that same tenant, the RoleBindings of the request's namespace. A user of
+`system` who acts in another tenant has what system's ClusterRoleBindings give, never what a
+RoleBinding of a namesake namespace gives.
+Source: Kubernetes, plugin/pkg/auth/authorizer/rbac and component-helpers/auth/rbac/validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ursa.api.objects import Document, Objects, served
+from ursa.api.request import SYSTEM_TENANT, Attributes, User
+from ursa.kinds.rbac import GROUP
+
+Rule = Mapping[str, Any]  # a PolicyRule document
+
+MASTERS = "system:masters"
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+
+_EVERYTHING: tuple[Rule, ...] = (
+    {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
+    {"nonResourceURLs": ["*"], "verbs": ["*"]},
+)
+# Kubernetes' system:public-info-viewer: probes and clients that look for a server.
+_EVERYONE: tuple[Rule, ...] = (
+    {
+        "nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"],
+        "verbs": ["get"],
+    },
+)
+# Kubernetes' system:discovery and system:basic-user.
+_ANYONE_KNOWN: tuple[Rule, ...] = (
+    {
+        "nonResourceURLs": [
+            *("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*"),
+            *("/livez/*", "/readyz/*", "/healthz/*"),
+        ],
+        "verbs": ["get"],
+    },
+    {
+        "apiGroups": ["authorization.k8s.io"],
+        "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+        "verbs": ["create"],
+    },
+    {
+        "apiGroups": ["authentication.k8s.io"],
+        "resources": ["selfsubjectreviews"],
+        "verbs": ["create"],
+    },
+)
+
+
+class Rbac:
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._roles = served(GROUP, "roles")
+        self._role_bindings = served(GROUP, "rolebindings")
+        self._cluster_roles = served(GROUP, "clusterroles")
+        self._cluster_role_bindings = served(GROUP, "clusterrolebindings")
+
+    def allows(self, attributes: Attributes) -> bool:
+        rules = self.rules(attributes.user, attributes.tenant, attributes.namespace)
+        return any(allows(rule, attributes) for rule in rules)
+
+    def rules(self, user: User, tenant: str, namespace: str = "") -> Iterator[Rule]:
+        """Yield every rule that `user` has where it acts, unordered and with repeats."""
+        yield from _EVERYONE
+        if AUTHENTICATED in user.groups:
+            yield from _ANYONE_KNOWN
+        if user.tenant == SYSTEM_TENANT and MASTERS in user.groups:
+            yield from _EVERYTHING
+        for binding in self._objects.list(self._cluster_role_bindings, user.tenant):
+            if is_bound(binding, user):
+                yield from self.role_rules(binding) or ()
+        if namespace and tenant == user.tenant:
+            for binding in self._objects.list(self._role_bindings, tenant, namespace):
+                if is_bound(binding, user):
+                    yield from self.role_rules(binding) or ()
+
+    def role_rules(self, binding: Document) -> list[Rule] | None:
+        """Return the rules of the role that the binding refers to; None if there is no such."""
+        metadata, reference = binding["metadata"], binding.get("roleRef", {})
+        name = reference.get("name", "")
+        if reference.get("kind") == "Role":
+            namespace = metadata.get("namespace", "")
+            role = self._objects.get(self._roles, metadata["tenant"], namespace, name)
+        else:
+            role = self._objects.get(self._cluster_roles, metadata["tenant"], "", name)
+        return None if role is None else role.get("rules") or []
+
+
+def is_bound(binding: Document, user: User) -> bool:
+    """Return whether a binding of the user's own tenant names the user."""
+    namespace = binding["metadata"].get("namespace", "")
+    return any(_names(subject, namespace, user) for subject in binding.get("subjects") or ())
+
+
+def _names(subject: Mapping[str, Any], namespace: str, user: User) -> bool:
+    if subject.get("tenant", "") not in ("", user.tenant):
+        return False
+    name = subject.get("name", "")
+    match subject.get("kind"):
+        case "User":
+            return name == user.name
+        case "Group":
+            return name in user.groups
+        case "ServiceAccount":
+            where = subject.get("namespace") or namespace
+            return user.name == f"{SERVICE_ACCOUNT_PREFIX}{where}:{name}"
+    return False
+
+
+def allows(rule: Rule, attributes: Attributes) -> bool:
+    """Return whether one rule allows the request."""
+    if not _holds(rule.get("verbs"), attributes.verb):
+        return False
+    if not attributes.resource:
+        return any(_path_matches(p, attributes.path) for p in rule.get("nonResourceURLs") or ())
+    names = rule.get("resourceNames")
+    return (
+        _holds(rule.get("apiGroups"), attributes.group)
+        and _resource_matches(
+            rule.get("resources") or (), attributes.resource, attributes.subresource
+        )
+        and (not names or attributes.name in names)
+    )
+
+
+def covers(owned: Iterable[Rule], wanted: Rule) -> list[Rule]:
+    """Return the parts of `wanted`, each of one verb on one thing, that no owned rule holds."""
+    held = list(owned)
+    return [part for part in _parts(wanted) if not any(_part_of(part, rule) for rule in held)]
+
+
+def _parts(rule: Rule) -> Iterator[Rule]:
+    names = rule.get("resourceNames") or [None]
+    for verb in rule.get("verbs") or ():
+        for path in rule.get("nonResourceURLs") or ():
+            yield {"nonResourceURLs": [path], "verbs": [verb]}
+        for group in rule.get("apiGroups") or ():
+            for resource in rule.get("resources") or ():
+                for name in names:
+                    part = {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+                    yield part if name is None else part | {"resourceNames": [name]}
+
+
+def _part_of(part: Rule, rule: Rule) -> bool:
+    """Return whether one owned rule holds a part; only `*` holds `*`."""
+    if not _holds(rule.get("verbs"), part["verbs"][0]):
+        return False
+    if "nonResourceURLs" in part:
+        (path,) = part["nonResourceURLs"]
+        return any(_path_matches(p, path) for p in rule.get("nonResourceURLs") or ())
+    resource, _, subresource = part["resources"][0].partition("/")
+    names = rule.get("resourceNames")
+    return (
+        _holds(rule.get("apiGroups"), part["apiGroups"][0])
+        and _resource_matches(rule.get("resources") or (), resource, subresource)
+        and (not names or part.get("resourceNames", [None])[0] in names)
+    )
+
+
+def _holds(values: list[str] | None, value: str) -> bool:
+    return values is not None and ("*" in values or value in values)
+
+
+def _resource_matches(patterns: Iterable[str], resource: str, subresource: str) -> bool:
+    full = f"{resource}/{subresource}" if subresource else resource
+    anywhere = f"*/{subresource}" if subresource else None
+    return any(pattern in ("*", full) or pattern == anywhere for pattern in patterns)
+
+
+def _path_matches(pattern: str, path: str) -> bool:
+    return pattern == path or (pattern.endswith("*") and path.startswith(pattern[:-1]))
