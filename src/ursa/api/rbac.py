@@ -75,24 +75,29 @@ class Rbac:
             yield from _ANYONE_KNOWN
         if user.tenant == SYSTEM_TENANT and MASTERS in user.groups:
             yield from _EVERYTHING
-        for binding in self._objects.list(self._cluster_role_bindings, user.tenant):
-            if is_bound(binding, user):
-                yield from self.role_rules(binding) or ()
+        bindings = self._objects.list(self._cluster_role_bindings, user.tenant)
+        yield from self._bound(bindings, user, user.tenant, "")
         if namespace and tenant == user.tenant:
-            for binding in self._objects.list(self._role_bindings, tenant, namespace):
-                if is_bound(binding, user):
-                    yield from self.role_rules(binding) or ()
+            bindings = self._objects.list(self._role_bindings, tenant, namespace)
+            yield from self._bound(bindings, user, tenant, namespace)
 
-    def role_rules(self, binding: Document) -> list[Rule] | None:
-        """Return the rules of the role that the binding refers to; None if there is no such."""
-        metadata, reference = binding["metadata"], binding.get("roleRef", {})
+    def role_rules(
+        self, reference: Mapping[str, Any], tenant: str, namespace: str
+    ) -> list[Rule] | None:
+        """Return the rules of the role that a binding there refers to; None: there is no such."""
         name = reference.get("name", "")
         if reference.get("kind") == "Role":
-            namespace = metadata.get("namespace", "")
-            role = self._objects.get(self._roles, metadata["tenant"], namespace, name)
+            role = self._objects.get(self._roles, tenant, namespace, name)
         else:
-            role = self._objects.get(self._cluster_roles, metadata["tenant"], "", name)
+            role = self._objects.get(self._cluster_roles, tenant, "", name)
         return None if role is None else role.get("rules") or []
+
+    def _bound(
+        self, bindings: Iterable[Document], user: User, tenant: str, namespace: str
+    ) -> Iterator[Rule]:
+        for binding in bindings:
+            if is_bound(binding, user):
+                yield from self.role_rules(binding.get("roleRef", {}), tenant, namespace) or ()
 
 
 def is_bound(binding: Document, user: User) -> bool:

@@ -43,11 +43,10 @@ _WORKLOADS: dict[str, str] = {
     "autoscaling": "horizontalpodautoscalers",
     "policy": "poddisruptionbudgets",
     "networking.k8s.io": "ingresses networkpolicies",
-    NETWORK: "ports",
 }
 _VIEW = [rule(group, resources, *READ) for group, resources in _WORKLOADS.items()] + [
     rule("", "namespaces pods/log pods/status resourcequotas limitranges", *READ),
-    rule(NETWORK, "vpcs subnets", *READ),
+    rule(NETWORK, "vpcs subnets ports", *READ),
 ]
 _EDIT = [
     *_VIEW,
@@ -59,6 +58,7 @@ _EDIT = [
 _ADMIN = [
     *_EDIT,
     rule(GROUP, "roles rolebindings", *READ, *WRITE),
+    rule(NETWORK, "vpcs subnets", *WRITE),
     rule("authorization.k8s.io", "localsubjectaccessreviews", "create"),
 ]
 _FOR_USERS = {"admin": _ADMIN, "edit": _EDIT, "view": _VIEW}
