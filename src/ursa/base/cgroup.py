@@ -71,6 +71,11 @@ def pids(path: str) -> set[int]:
     return found - {0}
 
 
+def exists(path: str) -> bool:
+    """Return whether the group is there, in any tree."""
+    return any((tree / path.lstrip("/")).is_dir() for tree in trees())
+
+
 def remove(path: str) -> bool:
     """Remove the group and all below it, in every tree. False while a process is left in it."""
     gone = True

@@ -13,7 +13,17 @@ from pathlib import Path
 
 from ursa.base import cgroup
 from ursa.mizar.loader import build_objects
-from ursa.onebox import configs, containerd, host, identities, images, packages, preflight, process
+from ursa.onebox import (
+    configs,
+    containerd,
+    host,
+    identities,
+    images,
+    packages,
+    preflight,
+    process,
+    vmimage,
+)
 from ursa.onebox.components import Component, components, supervisor_argv
 from ursa.onebox.errors import UserError
 from ursa.onebox.layout import (
@@ -122,11 +132,28 @@ def _create(data_dir: Path, *, port: int, nodes: int) -> Cluster:
     return cluster
 
 
+CONTAINER_IMAGES = {"pause": images.build_pause, "busybox": images.build_busybox}
+
+
 def build_images(folder: Path) -> None:
-    """Build the container images that are missing."""
-    for name, build in (("pause", images.build_pause), ("busybox", images.build_busybox)):
+    """Build the images that are missing."""
+    for name, build in CONTAINER_IMAGES.items():
         if not (folder / f"{name}.tar").exists():
             build(folder / f"{name}.tar")
+    vmimage.build(folder / "vm", folder / "work")
+
+
+def build_image(folder: Path, name: str) -> Path:
+    """Build one image anew; return where it is. UserError if there is no such image."""
+    if name == "vm":
+        shutil.rmtree(folder / "vm", ignore_errors=True)
+        vmimage.build(folder / "vm", folder / "work")
+        return folder / "vm"
+    if name not in CONTAINER_IMAGES:
+        raise UserError(f"no image {name!r} to build: pause, busybox or vm")
+    tar = folder / f"{name}.tar"
+    CONTAINER_IMAGES[name](tar)
+    return tar
 
 
 def _ensure_supervisor(cluster: Cluster) -> None:

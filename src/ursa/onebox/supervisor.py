@@ -71,6 +71,7 @@ class Supervisor:
     def __init__(self, cluster: Cluster, components: tuple[Component, ...]) -> None:
         self._cluster = cluster
         self._components = components
+        self._children: dict[int, subprocess.Popen[bytes]] = {}  # by pid; adopted ones are none
 
     async def run(self) -> None:
         """Run until cancelled. The components run on: ending them is `down`'s work."""
@@ -85,11 +86,11 @@ class Supervisor:
         state = read_state(self._cluster, component.name)
         failures = 0
         while True:
-            if state.process is None or not process.is_alive(state.process):
+            if state.process is None:
                 state = await self._start(component, state, failures)
             assert state.process is not None
             began_s = time.monotonic()
-            ending = await _ended(state.process)
+            ending = await self._ended(state.process)
             steady = time.monotonic() - began_s > STEADY_S
             failures = 1 if steady else failures + 1
             log.warning(
@@ -108,6 +109,7 @@ class Supervisor:
             write_state(self._cluster, component.name, waiting)
             await asyncio.sleep(delay_s)
         child = await asyncio.to_thread(self._spawn, component)
+        self._children[child.pid] = child
         identity = process.identify(child.pid) or ProcessId(child.pid, 0)
         state = msgspec.structs.replace(
             state, process=identity, started_at=time.time(), next_start_at=0.0
@@ -127,38 +129,38 @@ class Supervisor:
             cwd=self._cluster.data_dir,
         )
 
+    async def _ended(self, identity: ProcessId) -> str:
+        """Wait for a process; return how it ended: `exit 1`, `signal 9`, or `gone` if adopted."""
+        try:
+            descriptor = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return self._exit_of(identity.pid)
+        if not process.is_alive(identity):  # its pid may be another's by now
+            os.close(descriptor)
+            return self._exit_of(identity.pid)
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        return self._exit_of(identity.pid)
+
+    def _exit_of(self, pid: int) -> str:
+        child = self._children.pop(pid, None)
+        if child is None:  # adopted: its exit code went to another parent
+            return "gone"
+        code = child.wait()
+        return f"signal {-code}" if code < 0 else f"exit {code}"
+
     async def _rotate(self) -> None:
         while True:
             for file in self._cluster.path("logs").glob("*.log"):
                 if file.stat().st_size > LOG_MAX_BYTES:
                     await asyncio.to_thread(rotate, file)
             await asyncio.sleep(ROTATE_EVERY_S)
-
-
-async def _ended(identity: ProcessId) -> str:
-    """Wait for a process, ours or adopted; return how it ended: `exit 1`, `signal 9`, `gone`."""
-    try:
-        descriptor = os.pidfd_open(identity.pid)
-    except ProcessLookupError:
-        return _exit_of(identity.pid)
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-    return _exit_of(identity.pid)
-
-
-def _exit_of(pid: int) -> str:
-    try:
-        _, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # adopted: its exit code went to another parent
-        return "gone"
-    code = os.waitstatus_to_exitcode(status)
-    return f"signal {-code}" if code < 0 else f"exit {code}"
 
 
 def rotate(file: Path) -> None:
