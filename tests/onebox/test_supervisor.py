@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import ipaddress
 import os
 import signal
@@ -54,6 +55,8 @@ async def stop(task):
 def no_warning_of_children_left_running(monkeypatch):
     """A supervisor leaves its children running on purpose; subprocess warns of each."""
     monkeypatch.setattr("subprocess.Popen.__del__", lambda self: None)
+    yield
+    gc.collect()
 
 
 @pytest.mark.root
