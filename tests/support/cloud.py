@@ -1,0 +1,161 @@
+"""A whole cloud for tests: `./ursa up` in a folder of its own, and a kubectl for each identity."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ursa.onebox import tools
+
+ROOT = Path(__file__).parents[2]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Cloud:
+    data_dir: Path
+    port: int
+
+    def ursa(
+        self, *words: str, check: bool = True, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"URSA_DATA_DIR": str(self.data_dir)}
+        environment.pop("KUBECONFIG", None)
+        done = subprocess.run(
+            [str(ROOT / "ursa"), *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+            **options,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"ursa {' '.join(words)}: {done.stdout}{done.stderr}{self.logs()}")
+        return done
+
+    def up(self) -> None:
+        self.ursa("up", "--port", str(self.port))
+
+    def kubectl(
+        self,
+        *words: str,
+        tenant: str = "",
+        stdin: str = "",
+        version: int = tools.VERSION,
+        check: bool = True,
+    ) -> str:
+        """Return what kubectl printed to stdout (and stderr, unless it is checked)."""
+        command = [
+            str(tools.kubectl(version)),
+            "--kubeconfig",
+            str(self.kubeconfig(tenant)),
+            *words,
+        ]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, timeout=180
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def get(self, *words: str, tenant: str = "") -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(
+            self.kubectl("get", "-o", "json", *words, tenant=tenant)
+        )
+        return document
+
+    def kubeconfig(self, tenant: str = "") -> Path:
+        path = self.data_dir / f"test-{tenant or 'admin'}.kubeconfig"
+        if not path.exists():
+            words = ("--tenant", tenant) if tenant else ()
+            path.write_text(self.ursa("kubeconfig", *words).stdout)
+        return path
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.ursa("status", "-o", "json", check=False).stdout)
+        return document
+
+    def component(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any]
+        found = next(c for c in self.status()["components"] if c["name"] == name)
+        return found
+
+    def cluster_id(self) -> str:
+        return str(json.loads((self.data_dir / "cluster.json").read_text())["id"])
+
+    def logs(self) -> str:
+        """The last lines of every log, for a failed test's message."""
+        tails = []
+        for log in sorted((self.data_dir / "logs").glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()[-3:]
+            tails.append(f"\n--- {log.name}\n" + "\n".join(lines))
+        return "".join(tails)
+
+
+def until(condition: Callable[[], T], timeout_s: float = 60.0) -> T:
+    """Return the first true value of `condition`. AssertionError after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not true after {timeout_s} s: {condition}"
+        time.sleep(0.1)
+    return found
+
+
+def free_port() -> int:
+    """Return a port that is free together with the next one."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return int(port)
+
+
+@contextmanager
+def cloud() -> Iterator[Cloud]:
+    """Bring a cloud up; end and purge it, whatever happened."""
+    folder = Path(tempfile.mkdtemp(prefix="ursa-e2e-", dir="/tmp"))
+    made = Cloud(folder, free_port())
+    try:
+        made.up()
+        yield made
+    finally:
+        made.ursa("down", "--purge", check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remains(cluster_id: str, data_dir: Path) -> list[str]:
+    """Return everything on this machine that still carries a cluster's id."""
+    found = [f"netns {n}" for n in _listed("/run/netns") if cluster_id in n]
+    found += [f"link {n}" for n in _listed("/sys/class/net") if n.startswith(f"u{cluster_id}")]
+    for tree in Path("/sys/fs/cgroup").iterdir():
+        found += [f"cgroup {tree}/{n}" for n in _listed(tree) if cluster_id in n]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    found += [f"mount {line.split()[4]}" for line in mounts if str(data_dir) in line]
+    for entry in _listed("/proc"):
+        if entry.isdigit() and int(entry) != os.getpid():
+            try:
+                command = Path("/proc", entry, "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(data_dir) in command:
+                found.append(f"process {entry}: {command[:120]}")
+    return found
+
+
+def _listed(folder: str | Path) -> list[str]:
+    return os.listdir(folder) if Path(folder).is_dir() else []
