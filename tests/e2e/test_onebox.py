@@ -7,15 +7,9 @@ import signal
 import subprocess
 
 import pytest
-from cloud import ROOT, Cloud, cloud, remains, until
+from cloud import ROOT, Cloud, remains, until
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def onebox():
-    with cloud() as made:
-        yield made
 
 
 def test_a_second_up_finds_the_first_and_changes_nothing(onebox: Cloud):
