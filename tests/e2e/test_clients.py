@@ -67,7 +67,14 @@ def test_a_day_with_kubectl(onebox: Cloud, tenant: str, version: int):
     kubectl("label", "deployment", name, "tier=web")
     assert name in kubectl("get", "deployments", "-l", "tier=web")
     kubectl("annotate", "deployment", name, "note=x")
-    kubectl("patch", "deployment", name, "--type=json", "-p", '[{"op":"remove","path":"/metadata/labels/tier"}]')
+    kubectl(
+        "patch",
+        "deployment",
+        name,
+        "--type=json",
+        "-p",
+        '[{"op":"remove","path":"/metadata/labels/tier"}]',
+    )
     assert "replicas" in kubectl("explain", "deployment.spec")
     assert "Replicas" in kubectl("describe", "deployment", name)
     assert kubectl("auth", "can-i", "create", "pods").strip() == "yes"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 
 import pytest
+
 from cloud import ROOT, Cloud, remains, until
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.timeout(600)]
