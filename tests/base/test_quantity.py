@@ -42,3 +42,30 @@ def test_millis_round_up(text, millicores):
 def test_formatted_quantities_parse_back(number):
     assert quantity.whole(quantity.format_bytes(number)) == number
     assert quantity.millis(quantity.format_millicores(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("1000m", "1"),
+        ("0.5", "500m"),
+        ("1024Mi", "1Gi"),
+        ("1.5Gi", "1536Mi"),
+        ("0.1Ki", "102400m"),
+        ("1e3", "1e3"),
+        ("2000", "2k"),
+        (1, "1"),
+        (0.1, "100m"),
+        ("0Mi", "0"),
+        ("1e999999999", "9223372036854775807"),
+    ],
+)
+def test_a_quantity_is_stored_as_kubernetes_stores_it(text, stored):
+    assert quantity.canonical(text) == stored
+
+
+@given(st.integers(1, 10**9), st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "Gi", "e3"]))
+def test_the_canonical_form_is_stable_and_means_the_same(number, unit):
+    stored = quantity.canonical(f"{number}{unit}")
+    assert quantity.canonical(stored) == stored
+    assert quantity.parse(stored) == quantity.parse(f"{number}{unit}")
