@@ -22,6 +22,7 @@ from ursa.arktos.scheduler.peers import Refusal
 UNSCHEDULABLE = "node(s) were unschedulable"
 UNMATCHED = "node(s) didn't match Pod's node affinity/selector"
 RUNTIME = "node(s) runtime is not ready"
+TIE_DIGITS = 9  # scores that differ by less are equal: the order of additions must not decide
 BALANCED_ROWS = 3  # cpu, memory, pods: what least_allocated averages
 
 
@@ -139,4 +140,4 @@ def place(demand: Demand, nodes: Nodes) -> int | NoFit:
     liked: Points = sum(
         (weight * score(demand, nodes, fits) for weight, score in SCORES), np.zeros(len(fits))
     )
-    return int(np.where(fits, liked, -np.inf).argmax())
+    return int(np.where(fits, liked.round(TIE_DIGITS), -np.inf).argmax())
