@@ -1,0 +1,1 @@
+"""The unified node agent: each pod is one task that brings its runtimes to what the API wants."""
