@@ -86,7 +86,7 @@ def test_a_cluster_resumes_with_its_pods_after_down_and_up(onebox: Cloud):
 
 
 def test_a_cluster_resumes_after_the_death_of_everything(onebox: Cloud):
-    kill_everything(onebox)
+    onebox.kill_everything()
     onebox.up()
     until(lambda: all_running(onebox), timeout_s=90)
 
@@ -100,25 +100,6 @@ def all_running(onebox: Cloud) -> bool:
         )
         for p in pods
     )
-
-
-def kill_everything(onebox: Cloud) -> None:
-    """As a power cut: every process, namespace and mount of the cluster is gone."""
-    from ursa.base import cgroup
-    from ursa.onebox import host
-    from ursa.onebox.layout import existing_cluster
-
-    made = existing_cluster(onebox.data_dir)
-    prefix = f"/ursa-{made.id}-"
-    groups = cgroup.children(prefix)
-    while pids := set().union(*(cgroup.pids(group) for group in groups)):
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-    host.remove_links(made)
-    host.unmount_below(made.data_dir)
 
 
 def test_errors_are_one_line_that_says_what_to_do(onebox: Cloud):

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ursa.onebox import tools
+from ursa.base import cgroup
+from ursa.onebox import containerd, host, tools
+from ursa.onebox.layout import existing_cluster
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
@@ -90,6 +92,14 @@ class Cloud:
         found: dict[str, Any]
         found = next(c for c in self.status()["components"] if c["name"] == name)
         return found
+
+    def kill_everything(self) -> None:
+        """As a power cut: every process, namespace and mount of the cluster is gone."""
+        made = existing_cluster(self.data_dir)
+        groups = cgroup.children(f"/ursa-{made.id}-")
+        containerd.kill_and_wait(lambda: set().union(*(cgroup.pids(group) for group in groups)))
+        host.remove_links(made)
+        host.unmount_below(made.data_dir)
 
     def cluster_id(self) -> str:
         return str(json.loads((self.data_dir / "cluster.json").read_text())["id"])

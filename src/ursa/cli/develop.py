@@ -57,5 +57,6 @@ def bench(context: typer.Context) -> None:
     preflight.check_root()
     packages.install(packages.missing(packages.RUNTIME | packages.DEVELOPMENT))
     script = root / "bench" / f"bench_{context.args[0]}.py"
-    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}:{root / 'bench'}"}
+    folders = (root / "src", root / "bench", root / "tests" / "support")
+    environment = os.environ | {"PYTHONPATH": ":".join(map(str, folders))}
     os.execve(sys.executable, [sys.executable, str(script), *context.args[1:]], environment)
