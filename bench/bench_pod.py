@@ -40,9 +40,9 @@ class Starter:
 
     def _seen(self, key: Key, old: Pod | None, new: Pod | None) -> None:
         waiting = self._running.get(key.name)
-        if waiting is not None and not waiting.done() and new is not None:
-            if new.status.phase == "Running":
-                waiting.set_result(time.monotonic())
+        runs = new is not None and new.status.phase == "Running"
+        if runs and waiting is not None and not waiting.done():
+            waiting.set_result(time.monotonic())
 
     async def start(self, name: str) -> tuple[float, float]:
         """Create a pod; return when that was asked and when it was seen Running."""
