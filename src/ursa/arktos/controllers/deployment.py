@@ -40,9 +40,9 @@ from ursa.arktos.controllers.rollout import (
     roll,
     scale,
 )
-from ursa.arktos.controllers.runtime import Controller, Result, each, is_terminating, own_key
+from ursa.arktos.controllers.runtime import Controller, Result, each, own_key
 from ursa.base.clock import Clock
-from ursa.base.errors import AlreadyExists, ApiError
+from ursa.base.errors import AlreadyExists
 from ursa.client import Client, Key, Lister, Recorder, key_of
 from ursa.kinds.deployment import Deployment, DeploymentStatus
 from ursa.kinds.pod import Pod
@@ -248,12 +248,7 @@ class DeploymentReconciler:
         step = plan(deployment, sets, counts, self._clock.now_s())
         await carry_out(self._client, deployment, step.claim)
         deployment = await self._tell_revision(deployment, step.annotations)
-        try:
-            status = await self._create(deployment, step)
-        except ApiError as fault:
-            if is_terminating(fault):
-                return Result()
-            raise
+        status = await self._create(deployment, step)
         await each(
             [
                 *(self._change(deployment, change) for change in step.change),

@@ -213,7 +213,7 @@ class ReplicaSetReconciler:
         await carry_out(self._client, rs, step.claim)
         fault = await refusal(self._carry_out(rs, step))
         await self._client.update_status(rs, told(step, fault, self._clock.now_s()))
-        if fault is not None and not is_terminating(fault):
+        if fault is not None:
             raise fault
         return Result(step.requeue_after_s)
 

@@ -158,6 +158,8 @@ class Controller(Generic[K]):
             log.exception("reconcile refused", extra={"controller": self.name, "key": key})
             return None
         except Exception as fault:  # a boundary: one bad object must not stop the others
+            if is_terminating(fault):
+                return None
             self._failures[key] += 1
             self._tell(key, fault)
             return backoff_s(self._failures[key])
@@ -206,6 +208,9 @@ def backoff_s(failures: int) -> float:
     return min(BACKOFF_MIN_S * 2.0**doublings, BACKOFF_MAX_S)
 
 
-def is_terminating(fault: ApiError) -> bool:
-    """Return whether a create was refused because its namespace or tenant is being deleted."""
+def is_terminating(fault: Exception) -> bool:
+    """Return whether a create was refused because its namespace or tenant is being deleted.
+
+    Then there is nothing to retry: what the new object was for goes too.
+    """
     return isinstance(fault, Forbidden) and "being terminated" in fault.message

@@ -1,0 +1,98 @@
+"""`ursa controllers`: every controller, on one set of shared caches."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ursa.arktos.controllers.caches import Caches
+from ursa.arktos.controllers.deployment import DeploymentReconciler
+from ursa.arktos.controllers.discovery import Served, discover
+from ursa.arktos.controllers.namespace import NamespaceReconciler
+from ursa.arktos.controllers.podnetwork import PodNetworkReconciler
+from ursa.arktos.controllers.replicaset import ReplicaSetReconciler
+from ursa.arktos.controllers.runtime import Controller
+from ursa.arktos.controllers.service import ServiceReconciler
+from ursa.arktos.controllers.tenant import TenantReconciler
+from ursa.base.clock import WallClock
+from ursa.base.config import Config, ConfigError, TlsFiles, load
+from ursa.base.errors import ApiError
+from ursa.client import Client, Recorder
+from ursa.cmd.run import run
+from ursa.kinds.deployment import Deployment
+from ursa.kinds.pod import Pod
+from ursa.kinds.port import Port
+from ursa.kinds.replicaset import ReplicaSet
+from ursa.kinds.service import Service
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "controller-manager"  # what events say they come from
+API_RETRY_S = 0.1  # the API server starts beside this process; it is ready within a second
+
+
+class ControllersConfig(Config):
+    name: str
+    ready_file: str
+    """Made once every cache has been filled."""
+    api_url: str
+    tls: TlsFiles
+    ca_file: str
+    """PEM of the authority that pods trust the API server by."""
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="ursa controllers", description=__doc__)
+    parser.add_argument("--config", required=True, help="JSON file, see ControllersConfig")
+    config = load(ControllersConfig, parser.parse_args(argv).config)
+    try:
+        ca = Path(config.ca_file).read_text()
+    except OSError as fault:
+        raise ConfigError(f"ca_file {config.ca_file}: {fault.strerror}") from fault
+    Path(config.ready_file).unlink(missing_ok=True)
+    run(lambda: serve(config, ca))
+
+
+async def serve(config: ControllersConfig, ca: str) -> None:
+    """Run until cancelled."""
+    async with Client(config.api_url, config.tls) as client, asyncio.TaskGroup() as tasks:
+        kinds = await served_kinds(client)
+        caches = Caches(client)
+        controllers = construct(client, caches, kinds, ca)
+        tasks.create_task(caches.run())
+        await caches.synced()
+        for controller in controllers:
+            tasks.create_task(controller.run(), name=controller.name)
+        await asyncio.to_thread(Path(config.ready_file).touch)
+
+
+async def served_kinds(client: Client) -> Sequence[Served]:
+    """Ask the API server what it serves, as soon as it answers."""
+    while True:
+        try:
+            return await discover(client)
+        except ApiError as fault:
+            log.info("waiting for the API server", extra={"error": str(fault)})
+            await asyncio.sleep(API_RETRY_S)
+
+
+def construct(
+    client: Client, caches: Caches, kinds: Sequence[Served], ca: str
+) -> list[Controller[Any]]:
+    clock = WallClock()
+    recorder = Recorder(client, COMPONENT, clock)
+    pods, sets = caches.of(Pod), caches.of(ReplicaSet)
+    return [
+        TenantReconciler(client, caches, kinds, clock).controller(),
+        NamespaceReconciler(client, caches, kinds, ca, clock).controller(),
+        PodNetworkReconciler(client, pods, caches.of(Port), recorder).controller(),
+        DeploymentReconciler(
+            client, caches.of(Deployment), sets, pods, recorder, clock
+        ).controller(),
+        ReplicaSetReconciler(client, sets, pods, recorder, clock).controller(),
+        ServiceReconciler(client, caches.of(Service), COMPONENT, clock).controller(),
+    ]
