@@ -95,7 +95,9 @@ class Authenticator:
         namespace, _, account = asked.name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
         if asked.name.startswith(SERVICE_ACCOUNT_PREFIX) and account and not asked.groups:
             asked = replace(asked, groups=service_account_groups(namespace))
-        return asked if asked.name == ANONYMOUS.name else _known(asked)
+        if asked.name == ANONYMOUS.name:
+            return ANONYMOUS
+        return _known(asked)
 
 
 def certificate_user(der: bytes) -> User:

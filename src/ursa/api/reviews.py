@@ -75,8 +75,10 @@ class Reviews:
 
     def _subject_access(self, doc: Document, attributes: Attributes) -> Document:
         spec = doc.get("spec") or {}
-        asked = access_asked(spec, _subject(spec, attributes.tenant), attributes.tenant)
-        return self._access(asked)
+        subject = _subject(spec, attributes.tenant)
+        if attributes.user.tenant not in (SYSTEM_TENANT, subject.tenant):
+            raise Forbidden(f'users of tenant "{subject.tenant}" are not for you to ask about')
+        return self._access(access_asked(spec, subject, attributes.tenant))
 
     def _local_subject_access(self, doc: Document, attributes: Attributes) -> Document:
         spec = doc.get("spec") or {}

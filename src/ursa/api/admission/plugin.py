@@ -51,7 +51,9 @@ class Review:
         )
 
     def spec(self) -> dict[str, Any]:
-        return self.document.get("spec") or {}
+        """The document's own spec, which a mutating plugin may change."""
+        spec: dict[str, Any] | None = self.document.get("spec")
+        return {} if spec is None else spec
 
 
 class Plugin:
