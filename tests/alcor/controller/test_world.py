@@ -43,7 +43,7 @@ def test_the_first_port_of_a_vpc_brings_all_its_networks():
 
 
 def test_a_network_has_two_bouncers_that_its_key_alone_decides():
-    first, second = world_of(), world_of(reversed(NODES))
+    first, second = world_of(), world_of(NODES[::-1])
     for world in (first, second):
         world.put_network(network(7, 0))
     assert len(first.bouncers(network_key(7, 0))) == BOUNCERS_MAX
