@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ursa.base import netns
-from ursa.base.errors import ApiError
 from ursa.cni import interface
 from ursa.cni.install import LOOPBACK, PLUGIN
 from ursa.cni.interface import Owner, Plug
@@ -180,20 +179,32 @@ class Server:
             port = await self._ports.wait_for_port(owner.pod_uid, owner.ifname, PORT_TIMEOUT_S)
         except TimeoutError as fault:
             raise CniError(Code.TRY_AGAIN, "the pod has no port yet", str(fault)) from fault
+        await self._make(name, owner, call.netns, port, is_tap=is_tap)
+        return _result(call, name, port, is_tap=is_tap)
+
+    async def _make(
+        self, name: str, owner: Owner, pod_netns: str, port: LocalPort, *, is_tap: bool
+    ) -> None:
+        """Make the interface and attach it. What cannot be attached is removed again."""
         if is_tap:
             await _in_kernel(interface.make_tap, name, owner, port)
         else:
-            await _in_kernel(interface.make_veth, name, owner, call.netns, port)
+            await _in_kernel(interface.make_veth, name, owner, pod_netns, port)
         attachment = Attachment(
-            interface=name, vni=port.vni, ip=port.ip.packed, mac=port.mac, tap=is_tap
+            interface=name,
+            vni=port.vni,
+            ip=port.ip.packed,
+            mac=port.mac,
+            tap=is_tap,
+            mtu_bytes=port.mtu_bytes,
         )
         try:
             await self._data_plane.Attach(attachment)
-        except ApiError as fault:
+        except Exception as fault:  # a call's boundary: the kernel's refusals are of many kinds
+            log.warning("attach failed", extra={"interface": name, "error": str(fault)})
             await _in_kernel(interface.remove, name)
             message = f"the data plane refuses {name}"
-            raise CniError(Code.IO_FAILURE, message, fault.message) from fault
-        return _result(call, name, port, is_tap=is_tap)
+            raise CniError(Code.IO_FAILURE, message, str(fault)) from fault
 
     async def _check(self, call: Call) -> None:
         name = self._name(call)
@@ -222,8 +233,8 @@ class Server:
     async def _unplug(self, name: str) -> None:
         try:
             await self._data_plane.Detach(DetachRequest(interface=name))
-        except ApiError as fault:  # the interface goes, so its attachment goes with it
-            log.warning("detach failed", extra={"interface": name, "error": fault.message})
+        except Exception as fault:  # a call's boundary: the interface goes, its attachment with it
+            log.warning("detach failed", extra={"interface": name, "error": str(fault)})
         await _in_kernel(interface.remove, name)
 
     async def _collect(self, valid: set[tuple[str, str]]) -> None:

@@ -111,6 +111,9 @@ class Agent:
             extra = {"revision": _text(message.revision), "error": str(fault)}
             log.warning("goal state refused", extra=extra)
             return AgentMessage(nack=Nack(refused=message.revision, reason=str(fault)))
+        except Exception as fault:  # a push's boundary: whatever broke, a snapshot is tried next
+            log.exception("goal state broke", extra={"revision": _text(message.revision)})
+            return AgentMessage(nack=Nack(refused=message.revision, reason=repr(fault)))
         self._held = message.revision
         self._remember(message)
         return AgentMessage(ack=Ack(held=message.revision))

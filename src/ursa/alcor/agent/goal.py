@@ -40,7 +40,7 @@ def node_state(message: ControllerMessage, host: str) -> NodeState:
         host=ip_address(host).packed,
         networks=_networks(message.networks),
         endpoints=_endpoints(message.ports),
-        peers=[ip_address(peer).packed for peer in message.peers],
+        peers=_peers(message),
     )
 
 
@@ -53,6 +53,8 @@ def delta(message: ControllerMessage) -> Delta:
         remove_endpoints=_endpoint_keys(message.removed_ports),
         put_networks=_networks(message.networks),
         remove_networks=_network_keys(message.removed_networks),
+        peers_changed=message.peers_changed,
+        peers=_peers(message),
     )
 
 
@@ -89,6 +91,10 @@ def _same_length(name: str, table: Networks | Ports) -> None:
 
 def _revision(revision: alcor_pb2.Revision) -> mizar_pb2.Revision:
     return mizar_pb2.Revision(epoch=revision.epoch, counter=revision.counter)
+
+
+def _peers(message: ControllerMessage) -> list[bytes]:
+    return [ip_address(peer).packed for peer in message.peers]
 
 
 def _networks(columns: Networks) -> Iterator[Network]:
