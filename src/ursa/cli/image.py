@@ -9,8 +9,7 @@ import typer
 
 from ursa.cli.lifecycle import DataDir
 from ursa.cli.output import say
-from ursa.onebox import cluster as onebox
-from ursa.onebox import containerd
+from ursa.onebox import artifacts, containerd
 from ursa.onebox.errors import UserError
 from ursa.onebox.layout import data_dir_from, existing_cluster
 
@@ -37,7 +36,7 @@ def build(
 ) -> None:
     """Build one of the images that come without a registry, and give it to every node."""
     cluster = existing_cluster(data_dir_from(data_dir))
-    built = onebox.build_image(cluster.path("images"), name)
+    built = artifacts.build_image(cluster.path("images"), name)
     if built.suffix == ".tar":
         for node in cluster.nodes:
             containerd.import_image(node, built)

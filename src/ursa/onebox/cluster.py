@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ursa.base import cgroup
-from ursa.mizar.loader import build_objects
 from ursa.onebox import (
+    artifacts,
     configs,
     containerd,
     host,
     identities,
-    images,
     packages,
     preflight,
     process,
-    vmimage,
 )
 from ursa.onebox.components import Component, components, supervisor_argv
 from ursa.onebox.errors import UserError
@@ -97,9 +95,9 @@ def up(data_dir: Path, *, port: int, nodes: int, report: Report) -> Cluster:
     with timed(report, "certificates"):
         identities.ensure(cluster)
     with timed(report, "images"):
-        build_images(cluster.path("images"))
+        artifacts.ensure_images(cluster.path("images"))
     with timed(report, "programs"):
-        objects = build_objects(cluster.path("images"))
+        objects = artifacts.ensure_programs()
     with timed(report, "underlay and nodes"):
         host.ensure_underlay(cluster)
         for node in cluster.nodes:
@@ -130,30 +128,6 @@ def _create(data_dir: Path, *, port: int, nodes: int) -> Cluster:
     cluster = Cluster(data_dir, cluster_id, port, host.choose_underlay(cluster_id), nodes)
     save_cluster(cluster)
     return cluster
-
-
-CONTAINER_IMAGES = {"pause": images.build_pause, "busybox": images.build_busybox}
-
-
-def build_images(folder: Path) -> None:
-    """Build the images that are missing."""
-    for name, build in CONTAINER_IMAGES.items():
-        if not (folder / f"{name}.tar").exists():
-            build(folder / f"{name}.tar")
-    vmimage.build(folder / "vm", folder / "work")
-
-
-def build_image(folder: Path, name: str) -> Path:
-    """Build one image anew; return where it is. UserError if there is no such image."""
-    if name == "vm":
-        shutil.rmtree(folder / "vm", ignore_errors=True)
-        vmimage.build(folder / "vm", folder / "work")
-        return folder / "vm"
-    if name not in CONTAINER_IMAGES:
-        raise UserError(f"no image {name!r} to build: pause, busybox or vm")
-    tar = folder / f"{name}.tar"
-    CONTAINER_IMAGES[name](tar)
-    return tar
 
 
 def _ensure_supervisor(cluster: Cluster) -> None:
