@@ -28,7 +28,6 @@ from ursa.onebox import cpio
 from ursa.onebox.errors import UserError
 
 NAMES = ("vm", "ursa/vm")
-FOLDER = "vm"
 BUSYBOX = Path("/bin/busybox")
 GUEST = Path(__file__).with_name("guest")
 META_PACKAGE = "linux-image-cloud-amd64"  # depends on the kernel of the day
@@ -49,27 +48,25 @@ INITTAB = b"""\
 
 
 def build(out_dir: Path, work_dir: Path) -> Path:
-    """Build the image into `out_dir`/vm unless it is there, and return that folder.
+    """Make `out_dir` the folder of the image unless it is already, and return it.
 
     Downloads (the kernel's package) stay in `work_dir`. UserError says what failed and why.
     """
-    target = out_dir / FOLDER
     recipe = _recipe()
-    if is_built(target, recipe):
-        return target
+    if is_built(out_dir, recipe):
+        return out_dir
     work_dir.mkdir(parents=True, exist_ok=True)
-    out_dir.mkdir(parents=True, exist_ok=True)
     package = kernel_package(work_dir)
-    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".vm-") as scratch:
+    with tempfile.TemporaryDirectory(dir=work_dir) as scratch:
         kernel = Path(scratch, "kernel")
         _run("dpkg-deb", "-x", str(package), str(kernel))
-        made = Path(scratch, FOLDER)
+        made = Path(scratch, "image")
         made.mkdir()
         _write_files(made, kernel, Path(scratch))
         _describe(made, recipe)
-        shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
-    return target
+        shutil.rmtree(out_dir, ignore_errors=True)
+        made.rename(out_dir)
+    return out_dir
 
 
 def is_built(target: Path, recipe: str) -> bool:
@@ -197,12 +194,18 @@ def _lay_out_root(root: Path) -> None:
 def _make_disk(root: Path, raw: Path, qcow2: Path) -> None:
     with raw.open("wb") as file:
         file.truncate(DISK_BYTES)
+    fixed = {"E2FSPROGS_FAKE_TIME": BUILD_TIME_S}
     features = f"root_owner=0:0,hash_seed={EXT4_UUID},lazy_itable_init=0,nodiscard"
     _run(
         *("mkfs.ext4", "-q", "-F", "-d", str(root), "-U", EXT4_UUID, "-E", features),
         *("-L", "root", "-N", str(INODES), "-J", f"size={JOURNAL_MIB}", "-m", "0", str(raw)),
-        environment={"E2FSPROGS_FAKE_TIME": BUILD_TIME_S},
+        environment=fixed,
     )
+    # mkfs copies every inode's time of change, which nothing can set on the host.
+    inodes = [f"/{path.relative_to(root)}" for path in sorted(root.rglob("*"))]
+    script = raw.with_name("times")
+    script.write_text("".join(f"sif {path} ctime @{BUILD_TIME_S}\n" for path in inodes))
+    _run("debugfs", "-w", "-f", str(script), str(raw), environment=fixed)
     _run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(qcow2))
 
 
