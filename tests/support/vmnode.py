@@ -59,9 +59,9 @@ def eventually(condition: Callable[[], T], *, within_s: float = WAIT_S) -> T:
 
 
 def vm_image() -> Path:
-    """Return the folder that holds the image `vm`; built once a machine."""
+    """Return a folder that holds the image `vm`; built once a machine."""
     cache = Path(tempfile.gettempdir(), "ursa-test-images")
-    vmimage.build(cache, cache / "packages")
+    vmimage.build(cache / "vm", cache / "work")
     return cache
 
 

@@ -34,7 +34,7 @@ from ursa.base.errors import Conflict
 
 ID_LENGTH = 32  # hexadecimal digits: 128 bits, and short enough for a socket's path
 
-SWEEP_EVERY_S = 5.0
+SWEEP_EVERY_S = 1.0  # how late a port that could not be removed is tried again
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
