@@ -13,18 +13,28 @@ lost. `objects` is what `ursa.mizar.loader.build_objects(cache_dir)` returned.
 `Transit` is both a plain object for use in process and the gRPC servicer of proto/mizar.proto:
 each method takes and returns the protobuf message of its RPC, and `context` may be left out.
 
-    held = await transit.Apply(NodeState(...))      snapshot; Held is what the maps hold
-    held = await transit.Update(Delta(...))         Conflict: maps hold another base, send a snapshot
+    held = await transit.Apply(NodeState(...))    a snapshot; Held is what the maps hold
+    held = await transit.Update(Delta(...))       Conflict: another base is held, send a snapshot
     state = await transit.Read(ReadRequest())
     await transit.Attach(Attachment(interface="veth1", vni=7, ip=…, mac=…, tap=False))
     await transit.Detach(DetachRequest(interface="veth1"))
     await transit.ListAttachments(...)  await transit.Drops(...)
 
 They raise ApiErrors: BadRequest (a field that makes no sense), NotFound (no such interface),
-Conflict (another base; an address that another interface has; an underlay MTU too small).
+Conflict (another base; an address that another interface has; an underlay MTU too small). A
+call to the kernel that fails is a `ursa.mizar.libbpf.BpfError`; opening may also raise
+DataPlaneError.
 
 Order of events for a port: Apply or Update with its endpoint, then Attach, or the other way
 round. Held of revision zero after a crash in the middle of a write asks for a snapshot.
 
-What the maker of a pod's interface must do is in `ursa.mizar.pod_link`.
+What the maker of a pod's interface must do: turn tx-udp-segmentation, tx-udp_tnl-segmentation
+and tx-udp_tnl-csum-segmentation off on the pod's end (`ursa.base.ethtool`); leave the other
+offloads on; leave gso_max_size at 65,536 or below.
 """
+
+from ursa.mizar.daemon.kernel import DataPlaneError, open_data_plane
+from ursa.mizar.daemon.server import serve
+from ursa.mizar.daemon.transit import Transit
+
+__all__ = ["DataPlaneError", "Transit", "open_data_plane", "serve"]
