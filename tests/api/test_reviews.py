@@ -2,7 +2,7 @@
 
 import pytest
 
-from access import NOW_S, OPERATOR, World, ask, bind, obj, role, rule, subject, user
+from access import NOW_S, OPERATOR, World, ask, bind, node_user, obj, role, rule, subject, user
 from ursa.api.objects import served
 from ursa.base.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from ursa.kinds.roles import system_roles, tenant_roles
@@ -145,6 +145,20 @@ async def test_a_token_bound_to_a_pod_needs_the_pod_and_its_account(world):
     await world.put(obj("ServiceAccount", "other"))
     with pytest.raises(Forbidden, match="does not run as"):
         token_request(world, name="other", boundObjectRef=bound)
+
+
+async def test_a_node_asks_for_tokens_of_its_own_pods_alone(world):
+    spec = {"serviceAccountName": "builder", "nodeName": "n1"}
+    await world.put(obj("Pod", "p", spec=spec), obj("Secret", "s"))
+    bound = {"kind": "Pod", "name": "p"}
+    assert token_request(world, who=node_user("n1"), boundObjectRef=bound)["status"]["token"]
+    for node, more in (
+        ("n2", {"boundObjectRef": bound}),
+        ("n1", {}),
+        ("n1", {"boundObjectRef": {"kind": "Secret", "name": "s"}}),
+    ):
+        with pytest.raises(Forbidden, match="its own pods"):
+            token_request(world, who=node_user(node), **more)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 from ursa.api.authentication import Authenticator
 from ursa.api.authorization import Authorizer
+from ursa.api.noderights import node_of
 from ursa.api.objects import Document, Objects, served
 from ursa.api.request import SYSTEM_TENANT, Attributes, User
 from ursa.api.tokens import ISSUER, ServiceAccountTokens
@@ -120,6 +121,7 @@ class Reviews:
         audiences = spec["audiences"] = spec.get("audiences") or [ISSUER]
         reference = spec.get("boundObjectRef")
         bound = self._bound(reference, *where, attributes.name) if reference else None
+        _check_node(attributes.user, bound)
         token, expires_s = self._tokens.issue(
             account, audiences=audiences, duration_s=duration_s, bound_to=bound
         )
@@ -142,6 +144,16 @@ class Reviews:
         if kind == "Pod" and document["spec"].get("serviceAccountName") != account:
             raise Forbidden(f'pod "{name}" does not run as service account "{account}"')
         return kind.lower(), document
+
+
+def _check_node(user: User, bound: tuple[str, Document] | None) -> None:
+    """Raise Forbidden if a node's identity asks for more than a token of one of its own pods."""
+    node = node_of(user)
+    if node is None:
+        return
+    kind, document = bound or ("", {})
+    if kind != "pod" or document["spec"].get("nodeName") != node:
+        raise Forbidden(f'node "{node}" may only request tokens bound to its own pods')
 
 
 def user_info(user: User) -> Document:

@@ -71,7 +71,6 @@ _SCHEDULER = [
 ]
 _CONTROLLERS = [
     rule("*", "*", *READ, "delete", "deletecollection", *CHANGE),  # collection and deletion
-    rule("", "tenants/finalize namespaces/finalize", *CHANGE),
     rule("", "namespaces pods serviceaccounts configmaps secrets events", "create"),
     rule("", "endpoints", "create"),
     rule("apps", "replicasets controllerrevisions", "create"),
@@ -86,8 +85,8 @@ _NODE = [
     rule("", "nodes/status pods/status", *CHANGE),
     rule("", "pods services", *READ),
     rule("", "pods", "delete"),
-    rule("", "secrets configmaps serviceaccounts", *READ),  # of its own pods: noderights.py
-    rule("", "serviceaccounts/token", "create"),
+    rule("", "secrets configmaps", *READ),  # of its own pods: noderights.py
+    rule("", "serviceaccounts/token", "create"),  # of its own pods: reviews.py
     rule("coordination.k8s.io", "leases", "create", *READ, *CHANGE),
     rule(NETWORK, "ports", *READ),
     *_EVENTS,

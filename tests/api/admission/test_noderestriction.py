@@ -52,25 +52,6 @@ async def test_a_node_writes_nothing_else(named):
         await World().validate(operation, new, old, user=node_user(), subresource=subresource)
 
 
-async def test_a_node_asks_for_tokens_of_its_own_pods():
-    world = World()
-    await world.put(pod("n1"))
-
-    async def ask(node: str, account="builder", **bound) -> None:
-        request = obj("ServiceAccount", account, spec={"boundObjectRef": bound})
-        await world.validate("create", request, user=node_user(node), subresource="token")
-
-    await ask("n1", kind="Pod", name="p")
-    for node, account, bound in (
-        ("n2", "builder", {"kind": "Pod", "name": "p"}),
-        ("n1", "admin", {"kind": "Pod", "name": "p"}),
-        ("n1", "builder", {"kind": "Pod", "name": "ghost"}),
-        ("n1", "builder", {}),
-    ):
-        with pytest.raises(Forbidden):
-            await ask(node, account, **bound)
-
-
 async def test_a_tenants_namesake_is_no_node_and_not_restricted():
     other = user("system:node:n1", "acme", "system:nodes")
     await World().validate("update", pod("n2"), pod("n2"), user=other, subresource="status")

@@ -28,7 +28,7 @@ class Admission:
     def __init__(self, objects: Objects, authorizer: Authorizer, clock: Clock) -> None:
         self._plugins: list[Plugin] = [
             Lifecycle(objects),
-            NodeRestriction(objects),
+            NodeRestriction(),
             DefaultServiceAccount(objects),
             PodPolicy(),
             ServiceAddresses(objects, clock),

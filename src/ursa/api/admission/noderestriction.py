@@ -8,52 +8,32 @@ from __future__ import annotations
 
 from ursa.api.admission.plugin import CREATE, Plugin, Review, forbidden
 from ursa.api.noderights import node_of
-from ursa.api.objects import Document, Objects, served
+from ursa.api.objects import Document
 from ursa.api.request import SYSTEM_TENANT
 
 LEASE_NAMESPACE = "kube-node-lease"
 
 
 class NodeRestriction(Plugin):
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self._pods = served("", "pods")
-
     def mutate(self, review: Review) -> None:
         """Refuse before anything else looks at the request."""
-        self._check(review)
+        check(review)
 
     def validate(self, review: Review) -> None:
-        self._check(review)
+        check(review)
 
-    def _check(self, review: Review) -> None:
-        node = node_of(review.attributes.user)
-        if node is None:
-            return
-        match review.kind:
-            case ("", "nodes"):
-                _check_node(review, node)
-            case ("coordination.k8s.io", "leases"):
-                _check_lease(review, node)
-            case ("", "pods"):
-                _check_pod(review, node)
-            case ("", "serviceaccounts"):
-                self._check_token(review, node)
 
-    def _check_token(self, review: Review, node: str) -> None:
-        """A node asks for tokens of its own pods' accounts, bound to those pods."""
-        bound = review.spec().get("boundObjectRef") or {}
-        attributes = review.attributes
-        if bound.get("kind") != "Pod":
-            raise forbidden(review, f'node "{node}" may only request tokens bound to its pods')
-        pod = self._objects.get(
-            self._pods, attributes.tenant, attributes.namespace, bound.get("name", "")
-        )
-        spec = (pod or {}).get("spec") or {}
-        if _node_name(pod) != node or spec.get("serviceAccountName") != attributes.name:
-            raise forbidden(
-                review, f'node "{node}" requested a token for a pod that is not its own'
-            )
+def check(review: Review) -> None:
+    node = node_of(review.attributes.user)
+    if node is None:
+        return
+    match review.kind:
+        case ("", "nodes"):
+            _check_node(review, node)
+        case ("coordination.k8s.io", "leases"):
+            _check_lease(review, node)
+        case ("", "pods"):
+            _check_pod(review, node)
 
 
 def _check_node(review: Review, node: str) -> None:
