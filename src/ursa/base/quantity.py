@@ -25,6 +25,7 @@ _SUFFIXES: dict[str | None, Decimal] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str | int | float) -> Decimal:
     """Return the exact value, within ±MAX. ValueError names the text and the grammar."""
     match = _GRAMMAR.fullmatch(str(text))
