@@ -185,8 +185,8 @@ async def test_a_node_may_speak_for_itself_alone(
         async with aio.secure_channel(rig.address, credentials) as channel:
             stream = GoalStateStub(channel).Sync()
             elsewhere = address("n3")  # not the InternalIP of n1
-            await stream.write(AgentMessage(hello=Hello(node=hello, underlay_ip=elsewhere)))
             with pytest.raises(aio.AioRpcError) as fault:
+                await stream.write(AgentMessage(hello=Hello(node=hello, underlay_ip=elsewhere)))
                 await stream.read()
             assert fault.value.code() == code
 

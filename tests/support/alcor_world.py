@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Any
 
@@ -9,6 +12,7 @@ from ursa.alcor.controller.allocate import derive_mac
 from ursa.alcor.controller.world import NetworkKey, NetworkRow, PortKey, PortRow, World
 from ursa.proto.alcor_pb2 import ControllerMessage, Revision
 
+DEADLINE_S = 15.0
 NODES = ("n1", "n2", "n3")
 
 
@@ -106,3 +110,13 @@ def wanted(world: World, node: str) -> tuple[dict[Any, Any], dict[Any, Any], set
 
 def hosts_of(world: World, key: NetworkKey) -> str:
     return ",".join(sorted(world.nodes[n] for n in world.bouncers(key) if n in world.nodes))
+
+
+async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
+    """Wait until another process, or task, has made `condition` true."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            outcome = condition()
+            if outcome is True or (isawaitable(outcome) and await outcome):
+                return
+            await asyncio.sleep(0.01)
