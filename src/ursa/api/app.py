@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ursa.api.admission import Admission
 from ursa.api.authentication import Authenticator
@@ -11,6 +10,7 @@ from ursa.api.authorization import Authorizer
 from ursa.api.cache import Cache
 from ursa.api.call import Call
 from ursa.api.forms import Renderer, answer, include_of, negotiate
+from ursa.api.incoming import Ids
 from ursa.api.message import Response
 from ursa.api.nodes import Agents
 from ursa.api.reviews import Reviews
@@ -18,14 +18,6 @@ from ursa.api.watch import Hub
 from ursa.base import ids
 from ursa.base.clock import Clock
 from ursa.store.engine import Store
-
-
-class Ids(Protocol):
-    """Chance, passed in so that a simulation can repeat it."""
-
-    def uid(self) -> str: ...
-
-    def random_suffix(self) -> str: ...
 
 
 class RandomIds:

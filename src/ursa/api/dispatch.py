@@ -16,7 +16,7 @@ from ursa.api import nodes, reads, removal, subresources, verbs
 from ursa.api.app import App
 from ursa.api.call import Call
 from ursa.api.message import Request, Response, failure
-from ursa.api.metrics import Metrics
+from ursa.api.metrics import Labels, Metrics
 from ursa.api.paths import (
     POD_SUBRESOURCES_UNSERVED,
     Plain,
@@ -39,6 +39,7 @@ from ursa.store.engine import StoreError
 log = logging.getLogger(__name__)
 
 Answer = Response | Awaitable[Response]
+_UNKNOWN: Labels = ("", "", "")  # what a request asked for that named nothing we have
 Verb = Callable[[App, Call], Answer]
 
 VERBS: dict[str, Verb] = {
@@ -93,12 +94,21 @@ class Dispatcher:
         self._plain = plain
         self._metrics = metrics
 
-    def handle(self, request: Request) -> Response | Awaitable[Response]:
+    def handle(self, request: Request) -> Answer:
         """Answer a request; what it raises is an ApiError's Status. Never raises."""
         started_s = self._metrics.now_s()
-        labels = ["", "", ""]  # verb, resource, subresource: filled in on the way
+        labels = _UNKNOWN
         try:
-            answer = self._route(request, labels)
+            user = self._authenticate(request)
+            path = parse(request.raw_path)
+            if isinstance(path, Plain):
+                labels = request.method, "", ""
+                answer: Answer = self._answer_plain(request, path, user)
+            else:
+                attributes = attributes_of(request, path, user)
+                labels = attributes.verb, path.resource.plural, path.subresource
+                self._app.authorizer.authorize(attributes)
+                answer = answer_call(self._app, Call(request, path, attributes))
         except Exception as fault:  # the boundary of a request: see `refusal`
             answer = refusal(fault)
         if isinstance(answer, Response):
@@ -107,7 +117,7 @@ class Dispatcher:
         return self._finish(answer, labels, started_s)
 
     async def _finish(
-        self, answer: Awaitable[Response], labels: list[str], started_s: float
+        self, answer: Awaitable[Response], labels: Labels, started_s: float
     ) -> Response:
         try:
             response = await answer
@@ -116,20 +126,11 @@ class Dispatcher:
         self._metrics.observe(labels, response.status, started_s)
         return response
 
-    def _route(self, request: Request, labels: list[str]) -> Answer:
-        app = self._app
+    def _authenticate(self, request: Request) -> User:
         headers = request.headers
-        user = app.authenticator.authenticate(
+        return self._app.authenticator.authenticate(
             request.certificate, headers.get("authorization"), headers
         )
-        path = parse(request.raw_path)
-        if isinstance(path, Plain):
-            labels[0] = request.method
-            return self._answer_plain(request, path, user)
-        attributes = attributes_of(request, path, user)
-        labels[:] = attributes.verb, path.resource.group_resource, path.subresource
-        app.authorizer.authorize(attributes)
-        return answer_call(app, Call(request, path, attributes))
 
     def _answer_plain(self, request: Request, path: Plain, user: User) -> Response:
         method = request.method.lower()
@@ -167,7 +168,7 @@ def verb_of(request: Request, path: Target) -> str:
     verb = methods.get(request.method)
     if verb is None:
         raise MethodNotAllowed(f"the server does not allow {request.method} on this resource")
-    if request.method == "GET" and not path.subresource and request.flag("watch"):
+    if request.query and verb in ("get", "list") and request.flag("watch"):
         return "watch"
     return verb
 

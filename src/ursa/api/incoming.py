@@ -6,7 +6,7 @@ Source: Kubernetes API conventions, "Metadata"; KEP-2885 (fieldValidation); refe
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ursa.api.call import Call
 from ursa.api.documents import Document, decode_object, duplicates
@@ -19,6 +19,14 @@ from ursa.kinds.registry import Resource
 GENERATED_PREFIX_MAX = 58  # characters of generateName that are kept; 5 are added, 63 in all
 WARNINGS_MAX = 64  # unknown fields that are named one by one
 OWN_METADATA = ("resourceVersion", "selfLink", "managedFields")  # nothing of a new object's
+
+
+class Ids(Protocol):
+    """Chance, passed in so that a simulation can repeat it."""
+
+    def uid(self) -> str: ...
+
+    def random_suffix(self) -> str: ...
 
 
 class Incoming(NamedTuple):
@@ -100,17 +108,18 @@ def check_name(call: Call, doc: Document) -> None:
         )
 
 
-def stamp_new(call: Call, doc: Document, *, uid: str, suffix: str, now_s: float) -> None:
+def stamp_new(call: Call, doc: Document, ids: Ids, now_s: float) -> None:
     """Give a new object its name, place, uid and time of creation."""
     metadata = doc["metadata"]
     check_place(call, doc)
     if metadata.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
     if not metadata.get("name") and metadata.get("generateName"):
-        metadata["name"] = metadata["generateName"][:GENERATED_PREFIX_MAX] + suffix
+        prefix = metadata["generateName"][:GENERATED_PREFIX_MAX]
+        metadata["name"] = prefix + ids.random_suffix()
     if not metadata.get("name"):
         raise BadRequest("metadata.name or metadata.generateName is required")
     for name in (*OWN_METADATA, "deletionTimestamp", "deletionGracePeriodSeconds"):
         metadata.pop(name, None)
-    metadata["uid"] = uid
+    metadata["uid"] = ids.uid()
     metadata["creationTimestamp"] = rfc3339(now_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -19,30 +18,40 @@ class Headers(dict[str, str]):
     """Header fields by their lower-case names. Repeated ones are joined by a comma."""
 
 
-@dataclass(slots=False, eq=False)
 class Request:
     """One HTTP request, whole. `target` is as sent: nothing of it is decoded."""
 
-    method: str
-    target: bytes
-    headers: Headers
-    body: bytes = b""
-    certificate: bytes | None = None  # the peer's, DER, verified
-    has_upgrade: bool = False
+    __slots__ = (
+        "body",
+        "certificate",
+        "has_upgrade",
+        "headers",
+        "method",
+        "query",
+        "query_items",
+        "raw_path",
+        "target",
+    )
 
-    @cached_property
-    def raw_path(self) -> bytes:
-        return self.target.partition(b"?")[0]
-
-    @cached_property
-    def query(self) -> dict[str, str]:
-        """The last value of each parameter."""
-        return dict(self.query_items)
-
-    @cached_property
-    def query_items(self) -> list[tuple[str, str]]:
-        raw = self.target.partition(b"?")[2]
-        return parse_qsl(raw.decode("latin-1"), keep_blank_values=True) if raw else []
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        headers: Headers,
+        body: bytes = b"",
+        certificate: bytes | None = None,
+        *,
+        has_upgrade: bool = False,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.certificate = certificate  # the peer's, DER, verified
+        self.has_upgrade = has_upgrade
+        self.raw_path, _, query = target.partition(b"?")
+        self.query_items = _query(query) if query else []
+        self.query = dict(self.query_items)  # the last value of each parameter
 
     def flag(self, name: str) -> bool:
         return self.query.get(name, "").lower() in ("true", "1")
@@ -73,6 +82,10 @@ class Socket(Stream, Protocol):
     async def receive(self) -> bytes:
         """Return the next bytes from the peer; empty at the end."""
         ...
+
+
+def _query(raw: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
 
 
 @dataclass(slots=True, eq=False)

@@ -54,8 +54,7 @@ async def create(app: App, call: Call) -> Response:
 async def create_document(app: App, call: Call, doc: Document) -> Stored:
     """Store a new document; it has been held against its schema."""
     resource = call.resource
-    uid, suffix = app.ids.uid(), app.ids.random_suffix()
-    stamp_new(call, doc, uid=uid, suffix=suffix, now_s=app.clock.now_s())
+    stamp_new(call, doc, app.ids, app.clock.now_s())
     default(resource, doc)
     name = doc["metadata"]["name"]
     attributes = replaced(call.attributes, name=name)
