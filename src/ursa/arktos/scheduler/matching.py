@@ -28,8 +28,6 @@ def matched(rules: NodeRules, nodes: Nodes) -> Mask:
 
 def untolerated(rules: NodeRules, nodes: Nodes) -> dict[str, Mask]:
     """Return, by `{key: value}` of the taint, which nodes have it as their first untolerated."""
-    if not any(node.taints for node in nodes.facts):
-        return {}
     key = ("untolerated", NodeRules(tolerations=rules.tolerations).key())
     masks: dict[str, Mask] = nodes.remembered(key, lambda: _untolerated(rules.tolerations, nodes))
     return masks

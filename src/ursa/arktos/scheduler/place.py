@@ -71,9 +71,10 @@ def runtime_not_ready(demand: Demand, nodes: Nodes) -> Iterator[Refusal]:
 
 def insufficient(demand: Demand, nodes: Nodes) -> Iterator[Refusal]:
     """What is not asked for cannot be short, even where a node is over-committed."""
-    short = (nodes.free < demand.resources[:, None]) & (demand.resources > 0)[:, None]
     for row, name in enumerate(nodes.resources):
-        yield "Too many pods" if name == PODS else f"Insufficient {name}", short[row]
+        if (wanted := demand.resources[row]) > 0:
+            reason = "Too many pods" if name == PODS else f"Insufficient {name}"
+            yield reason, nodes.free[row] < wanted
     for name in demand.absent:
         yield f"Insufficient {name}", np.ones(len(nodes.facts), bool)
 
