@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from data_plane import Bench, mounted_bpffs
 from packets import ip
 
