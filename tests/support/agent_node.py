@@ -23,7 +23,7 @@ from ursa.base import ids
 from ursa.base.clock import WallClock
 from ursa.client.client import Client
 from ursa.client.recorder import Recorder
-from ursa.kinds.pod import Pod
+from ursa.kinds.pod import ContainerStatus, Pod
 from ursa.onebox import containerd
 from ursa.onebox.layout import Node
 
@@ -88,11 +88,28 @@ async def until(condition, timeout_s: float = 20.0):
 SLEEP = {"name": "main", "image": "busybox", "command": ["sleep", "1000"]}
 
 
+class Apis:
+    """A TinyApi for each kind that the agent reads or writes."""
+
+    def __init__(self) -> None:
+        kinds = ("pods", "configmaps", "secrets", "events")
+        self.of = {plural: TinyApi(plural) for plural in kinds}
+
+    async def handle(self, request):
+        parts = request.path.split("/")
+        plural = next(p for p in parts if p in self.of)
+        return await self.of[plural].handle(request)
+
+    def end_watches(self) -> None:
+        for api in self.of.values():
+            api.end_watches()
+
+
 class Running:
     """A pod task that runs, and the API's side of its pod."""
 
-    def __init__(self, api: TinyApi, host: Host, runtime: Runtime) -> None:
-        self.api, self.host, self.runtime = api, host, runtime
+    def __init__(self, apis: Apis, host: Host, runtime: Runtime) -> None:
+        self.apis, self.api, self.host, self.runtime = apis, apis.of["pods"], host, runtime
         self.task: PodTask | None = None
 
     def put(self, **spec) -> Pod:
@@ -103,6 +120,29 @@ class Running:
 
     def pod(self) -> Pod:
         return msgspec.convert(self.api.documents["web"], Pod)
+
+    @property
+    def main(self):
+        """The status of container `main`."""
+        statuses = self.pod().status.container_statuses
+        return next((c for c in statuses if c.name == "main"), ContainerStatus())
+
+    def change(self, **spec) -> None:
+        """Change fields of the pod's spec, as a user does."""
+        document = self.api.documents["web"]
+        self.api.put("web", **(document | {"spec": document["spec"] | spec}))
+        self.task.update(self.pod())
+
+    def reasons(self) -> list[str]:
+        """The reasons of the events that were told, in their order."""
+        return [e["reason"] for e in self.apis.of["events"].documents.values()]
+
+    async def run_in(self, *command: str, name: str = "main") -> str:
+        """Return what a command printed inside a container."""
+        held = self.task.facts.newest(name)
+        done = await self.runtime.exec_sync(held.id, command, 10)
+        assert done.exit_code == 0, done.output.decode()
+        return done.output.decode()
 
     def delete(self, grace_s: int = 1) -> None:
         self.api.documents["web"]["metadata"] |= {
@@ -115,10 +155,15 @@ class Running:
 
 
 @asynccontextmanager
-async def running_pod(containerd, **spec):
-    api = TinyApi("pods")
+async def running_pod(containerd, objects=None, **spec):
+    """Yield a pod whose task runs on `containerd`; `objects`: plural → name → fields."""
+    apis = Apis()
+    api = apis.of["pods"]
+    for kind, named in (objects or {}).items():
+        for name, fields in named.items():
+            apis.of[kind].put(name, **fields)
     runtime = Runtime("containerd", Kind.CONTAINER, containerd.socket)
-    async with serving(api) as url, Client(url) as client, asyncio.TaskGroup() as tasks:
+    async with serving(apis) as url, Client(url) as client, asyncio.TaskGroup() as tasks:
         node = containerd.node
         host = Host(
             node_name="node-1",
@@ -133,10 +178,10 @@ async def running_pod(containerd, **spec):
             starts=Starts(node.dir / "starts", 4),
             clock=WallClock(),
         )
-        side = Running(api, host, runtime)
+        side = Running(apis, host, runtime)
         side.task = PodTask(host, runtime, side.put(**spec))
         run = tasks.create_task(side.task.run())
-        relist = tasks.create_task(_relist(side.task))
+        others = [tasks.create_task(_relist(side.task)), tasks.create_task(host.events.run())]
         try:
             yield side
         finally:
@@ -144,7 +189,8 @@ async def running_pod(containerd, **spec):
                 side.delete(grace_s=0)
                 async with asyncio.timeout(20):
                     await run
-            relist.cancel()
+            for task in others:
+                task.cancel()
     await runtime.close()
 
 

@@ -21,6 +21,7 @@ from ursa.arktos.agent import (
     logs,
     podcgroup,
     podconfig,
+    podstate,
     probe,
     references,
     resources,
@@ -110,16 +111,19 @@ class Actions:
         await asyncio.to_thread(self._prepare, pod, sources)
 
     def _prepare(self, pod: Pod, sources: Sources) -> None:
-        self._dir.mkdir(parents=True, exist_ok=True, mode=0o750)
-        for container in resources.workloads(pod):
-            if container.name:
-                logs.folder(self._dir, container.name).mkdir(parents=True, exist_ok=True)
-        mains = pod.spec.containers or resources.workloads(pod)
-        podcgroup.ensure(self._cgroup, resources.pod_limits(mains, pod.spec.init_containers))
+        """Make the pod's folder, cgroup and volumes; idempotent. Blocking."""
+        inits = pod.spec.init_containers
+        mains = podstate.main_containers(pod)
         try:
+            self._dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+            for container in (*inits, *mains):
+                logs.folder(self._dir, container.name).mkdir(parents=True, exist_ok=True)
+            podcgroup.ensure(self._cgroup, resources.pod_limits(mains, inits))
             self._volumes.ensure(pod, sources)
         except MountFault as fault:
             raise Retry("FailedMount", str(fault)) from fault
+        except OSError as fault:  # a full disk, a limit of the kernel
+            raise Retry("FailedCreatePodContainer", f"cannot prepare the pod: {fault}") from fault
 
     async def _token(self, pod: Pod, wanted: TokenProjection) -> str:
         """Return a fresh token of the pod's service account, bound to the pod."""
@@ -188,7 +192,10 @@ class Actions:
     ) -> cri_pb.ContainerConfig:
         container = move.container
         if pod.spec.virtual_machine is not None:
-            return podconfig.machine_config(pod, attempt=move.attempt, crashes=move.crashes)
+            disk_dir = self._dir / "disk"
+            return podconfig.machine_config(
+                pod, attempt=move.attempt, crashes=move.crashes, disk_dir=disk_dir
+            )
         try:
             needed = references.needed_by_environment(container)
             objects = await self._fetch(pod, needed)

@@ -408,6 +408,7 @@ class PodTask:
 _EVENT_OF = {
     "FailedMount": "FailedMount",
     "FailedCreatePodSandBox": "FailedCreatePodSandBox",
+    "FailedCreatePodContainer": "FailedCreatePodContainer",
     "FailedCleanUp": "FailedKillPod",
     "FailedDelete": "FailedKillPod",
     "RuntimeRefused": "FailedKillPod",

@@ -7,6 +7,7 @@ Source: reference measurement of containerd 1.6 with cgroup v1 hybrid; kernel cg
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ursa.arktos.agent.resources import PERIOD_US, Limits, weight
@@ -14,8 +15,14 @@ from ursa.base import cgroup
 
 
 def ensure(path: str, limits: Limits) -> None:
-    """Make the group and set its limits; idempotent. Blocking, about a millisecond."""
+    """Make the group and set its limits; idempotent. Blocking, about a millisecond.
+
+    A quota above a parent's is clamped to it: version 1 refuses it.
+    """
     cgroup.make(path)
+    parents_us = quota_max_us(str(Path(path).parent))
+    if parents_us and limits.cpu_quota_us > parents_us:
+        limits = replace(limits, cpu_quota_us=parents_us)
     for name, value in (_v2(limits) if cgroup.is_v2() else _v1(limits)).items():
         tree = cgroup.controller(name.split(".")[0])
         file = tree / path.lstrip("/") / name if tree else None

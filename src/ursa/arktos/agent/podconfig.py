@@ -249,8 +249,13 @@ def _unconfined() -> cri_pb.SecurityProfile:
     return cri_pb.SecurityProfile(profile_type=cri_pb.SecurityProfile.Unconfined)
 
 
-def machine_config(pod: Pod, *, attempt: int, crashes: int) -> cri_pb.ContainerConfig:
-    """Return the message of a pod's virtual machine."""
+def machine_config(
+    pod: Pod, *, attempt: int, crashes: int, disk_dir: Path
+) -> cri_pb.ContainerConfig:
+    """Return the message of a pod's virtual machine.
+
+    The root disk lies in `disk_dir`: it outlives sandbox and machine, and goes with the pod.
+    """
     vm = pod.spec.virtual_machine
     assert vm is not None
     limits = resources.container_limits(vm.resources)
@@ -264,6 +269,7 @@ def machine_config(pod: Pod, *, attempt: int, crashes: int) -> cri_pb.ContainerC
         "user-data": vm.user_data,
         "user-data-script": vm.cloud_init_user_data_script,
         "public-key": vm.public_key,
+        "disk-dir": str(disk_dir),
         "vcpus": str(max(1, math.ceil(millicores / 1000))),
         "memory-bytes": str(memory_bytes) if memory_bytes else "",
     }
