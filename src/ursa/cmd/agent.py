@@ -43,7 +43,7 @@ class AgentConfig(Config):
     node: str
     address: str
     """The node's underlay address; the server listens there."""
-    port: int = 10250
+    port: int
     runtimes: tuple[RuntimeConfig, ...]
     pods_dir: str
     """Volumes, logs and files of the node's pods."""
