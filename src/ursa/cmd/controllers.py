@@ -7,12 +7,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ursa.arktos.controllers.caches import Caches
 from ursa.arktos.controllers.deployment import DeploymentReconciler
 from ursa.arktos.controllers.discovery import Served, discover
+from ursa.arktos.controllers.garbage import Collector
 from ursa.arktos.controllers.namespace import NamespaceReconciler
+from ursa.arktos.controllers.nodelifecycle import EVICTION_S, NODE_GRACE_S, NodeReconciler, Patience
+from ursa.arktos.controllers.podgc import FINISHED_MAX, PodCollector
 from ursa.arktos.controllers.podnetwork import PodNetworkReconciler
 from ursa.arktos.controllers.replicaset import ReplicaSetReconciler
 from ursa.arktos.controllers.runtime import Controller
@@ -24,6 +27,8 @@ from ursa.base.errors import ApiError
 from ursa.client import Client, Recorder
 from ursa.cmd.run import run
 from ursa.kinds.deployment import Deployment
+from ursa.kinds.lease import Lease
+from ursa.kinds.node import Node
 from ursa.kinds.pod import Pod
 from ursa.kinds.port import Port
 from ursa.kinds.replicaset import ReplicaSet
@@ -35,6 +40,10 @@ COMPONENT = "controller-manager"  # what events say they come from
 API_RETRY_S = 0.1  # the API server starts beside this process; it is ready within a second
 
 
+class _Reconciler(Protocol):
+    def controller(self) -> Controller[Any]: ...
+
+
 class ControllersConfig(Config):
     name: str
     ready_file: str
@@ -43,6 +52,12 @@ class ControllersConfig(Config):
     tls: TlsFiles
     ca_file: str
     """PEM of the authority that pods trust the API server by."""
+    node_grace_s: float = NODE_GRACE_S
+    """How long a node may be silent before it counts as lost."""
+    eviction_s: float = EVICTION_S
+    """How long pods that say nothing of it stay on a lost node."""
+    finished_pods_max: int = FINISHED_MAX
+    """Finished pods that are kept; beyond it the oldest go."""
 
 
 def main(argv: list[str]) -> None:
@@ -62,7 +77,7 @@ async def serve(config: ControllersConfig, ca: str) -> None:
     async with Client(config.api_url, config.tls) as client, asyncio.TaskGroup() as tasks:
         kinds = await served_kinds(client)
         caches = Caches(client)
-        controllers = construct(client, caches, kinds, ca)
+        controllers = construct(config, client, caches, kinds, ca)
         tasks.create_task(caches.run())
         await caches.synced()
         for controller in controllers:
@@ -81,18 +96,23 @@ async def served_kinds(client: Client) -> Sequence[Served]:
 
 
 def construct(
-    client: Client, caches: Caches, kinds: Sequence[Served], ca: str
+    config: ControllersConfig, client: Client, caches: Caches, kinds: Sequence[Served], ca: str
 ) -> list[Controller[Any]]:
     clock = WallClock()
     recorder = Recorder(client, COMPONENT, clock)
-    pods, sets = caches.of(Pod), caches.of(ReplicaSet)
-    return [
-        TenantReconciler(client, caches, kinds, clock).controller(),
-        NamespaceReconciler(client, caches, kinds, ca, clock).controller(),
-        PodNetworkReconciler(client, pods, caches.of(Port), recorder).controller(),
-        DeploymentReconciler(
-            client, caches.of(Deployment), sets, pods, recorder, clock
-        ).controller(),
-        ReplicaSetReconciler(client, sets, pods, recorder, clock).controller(),
-        ServiceReconciler(client, caches.of(Service), COMPONENT, clock).controller(),
+    patience = Patience(config.node_grace_s, config.eviction_s)
+    deployments, sets, pods = caches.of(Deployment), caches.of(ReplicaSet), caches.of(Pod)
+    nodes, leases = caches.of(Node), caches.of(Lease)
+    ports, services = caches.of(Port), caches.of(Service)
+    reconcilers: list[_Reconciler] = [
+        TenantReconciler(client, caches, kinds, clock),
+        NamespaceReconciler(client, caches, kinds, ca, clock),
+        PodNetworkReconciler(client, pods, ports, recorder),
+        DeploymentReconciler(client, deployments, sets, pods, recorder, clock),
+        ReplicaSetReconciler(client, sets, pods, recorder, clock),
+        NodeReconciler(client, nodes, leases, pods, recorder, clock, patience),
+        PodCollector(client, pods, nodes, clock, config.finished_pods_max),
+        ServiceReconciler(client, services, COMPONENT, clock),
+        Collector(client, caches, kinds),  # last: it takes the typed caches where there are any
     ]
+    return [reconciler.controller() for reconciler in reconcilers]

@@ -24,13 +24,13 @@ def with_condition(
     old = condition(conditions, type_)
     if old and (old.status, old.reason, old.message) == (status, reason, message):
         return conditions
-    since = old.last_transition_time if old and old.status == status else rfc3339(now_s)
-    made = Condition(
-        type=type_, status=status, reason=reason, message=message, last_transition_time=since
-    )
+    now = rfc3339(now_s)
     if old is None:
-        return (*conditions, made)
-    return tuple(made if c.type == type_ else c for c in conditions)
+        made = Condition(type=type_, last_transition_time=now)
+        return (*conditions, replace(made, status=status, reason=reason, message=message))
+    since = old.last_transition_time if old.status == status else now
+    made = replace(old, status=status, reason=reason, message=message, last_transition_time=since)
+    return tuple(made if c is old else c for c in conditions)
 
 
 def without_condition(conditions: Conditions, type_: str) -> Conditions:

@@ -9,12 +9,12 @@ Source: Kubernetes, pkg/controller/controller_ref_manager.go.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ursa.arktos.controllers.runtime import Source, each
-from ursa.base.errors import Conflict
+from ursa.base.errors import Conflict, NotFound
 from ursa.client import Client, Key, key_of
 from ursa.client.key import meta_of
 from ursa.kinds.part import LabelSelector, OwnerReference, Part, view_of
@@ -68,10 +68,11 @@ async def carry_out(client: Client, owner: Part, claimed: Claim[Any]) -> None:
     """Write the adoptions and releases. Conflict if the owner is gone or an object changed."""
     if claimed.adopt:
         await _check_alive(client, owner)
+    uid = frozenset({meta_of(owner).uid})
     await each(
         [
-            *(_set_owners(client, obj, [*_others(obj, owner), owner]) for obj in claimed.adopt),
-            *(_set_owners(client, obj, _others(obj, owner)) for obj in claimed.release),
+            *(_adopt(client, obj, owner) for obj in claimed.adopt),
+            *(drop_owners(client, obj, uid) for obj in claimed.release),
         ]
     )
 
@@ -83,14 +84,23 @@ async def _check_alive(client: Client, owner: Part) -> None:
         raise Conflict(f"{view_of(type(owner)).kind} {key_of(owner)} is gone: it adopts nothing")
 
 
-def _others(obj: Part, owner: Part) -> list[OwnerReference | Part]:
-    return [o for o in meta_of(obj).owner_references if o.uid != meta_of(owner).uid]
+async def _adopt(client: Client, obj: Part, owner: Part) -> None:
+    others = [o for o in meta_of(obj).owner_references if o.uid != meta_of(owner).uid]
+    await _set_owners(client, obj, [*others, reference_to(owner)])
 
 
-async def _set_owners(client: Client, obj: Part, owners: Sequence[OwnerReference | Part]) -> None:
-    references = [o if isinstance(o, OwnerReference) else reference_to(o) for o in owners]
+async def drop_owners(client: Client, obj: Part, uids: Set[str]) -> None:
+    """Remove the references to `uids`. Conflict if `obj` has changed; nothing if it is gone."""
+    left = [o for o in meta_of(obj).owner_references if o.uid not in uids]
+    try:
+        await _set_owners(client, obj, left)
+    except NotFound:
+        return
+
+
+async def _set_owners(client: Client, obj: Part, owners: Sequence[OwnerReference]) -> None:
     revision = meta_of(obj).resource_version
-    body = {"metadata": {"resourceVersion": revision, "ownerReferences": references}}
+    body = {"metadata": {"resourceVersion": revision, "ownerReferences": owners}}
     await client.patch(type(obj), obj, body)
 
 
