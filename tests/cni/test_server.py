@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -129,6 +130,16 @@ def pod() -> Iterator[str]:
     subprocess.run(["ip", "netns", "del", name], check=True)
 
 
+@contextmanager
+def other_namespace() -> Iterator[str]:
+    name = f"cnitest-{os.getpid()}-2"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        yield f"/run/netns/{name}"
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
 @pytest.fixture(params=["c", "python"])
 async def rig(tmp_path: Path, pod: str, request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     install.install(tmp_path / "bin", tmp_path / "net.d", "net")
@@ -203,6 +214,15 @@ async def test_a_half_made_interface_is_made_again(rig: Rig) -> None:
     )
     assert (await rig.run("ADD"))[0] == 0
     assert (await rig.run("CHECK"))[0] == 0
+
+
+async def test_a_pods_next_sandbox_takes_the_port_from_one_that_was_never_deleted(rig: Rig) -> None:
+    _, first = await rig.run("ADD")
+    with other_namespace() as pod:
+        code, second = await rig.run("ADD", CNI_CONTAINERID="box2", CNI_NETNS=pod)
+        assert code == 0
+        assert ours() == [second["interfaces"][0]["name"]] != [first["interfaces"][0]["name"]]
+        assert list(rig.data_plane.held) == ours()
 
 
 @pytest.mark.parametrize(

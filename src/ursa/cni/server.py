@@ -98,8 +98,10 @@ class Server:
             server = await asyncio.start_unix_server(self._answer, self._socket, limit=REQUEST_MAX)
         finally:
             os.umask(mask)
-        async with server:
+        try:
             yield
+        finally:
+            server.close()  # who still waits for a port is told by the end of its connection
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -186,6 +188,7 @@ class Server:
         self, name: str, owner: Owner, pod_netns: str, port: LocalPort, *, is_tap: bool
     ) -> None:
         """Make the interface and attach it. What cannot be attached is removed again."""
+        await self._supersede(owner)
         if is_tap:
             await _in_kernel(interface.make_tap, name, owner, port)
         else:
@@ -205,6 +208,14 @@ class Server:
             await _in_kernel(interface.remove, name)
             message = f"the data plane refuses {name}"
             raise CniError(Code.IO_FAILURE, message, str(fault)) from fault
+
+    async def _supersede(self, owner: Owner) -> None:
+        """Unplug the pod's elder sandbox: one that died half-made has the address for ever."""
+        links = await _in_kernel(interface.links)
+        for other, link in interface.owned(self._cluster_id, links).items():
+            if other.pod_uid == owner.pod_uid and other.ifname == owner.ifname and other != owner:
+                log.info("an elder sandbox is unplugged", extra={"link": link.name})
+                await self._delete(link.name)
 
     async def _check(self, call: Call) -> None:
         name = self._name(call)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Protocol
 
 import grpc
 from grpc import aio
@@ -65,30 +65,33 @@ class Agent:
         self._ids: dict[tuple[int, bytes], PortId] = {}  # by vni and address
         self._news = asyncio.Event()  # set for a moment whenever the ports change
         self._synced = asyncio.Event()
-        self._outage = "it has not been reached yet"
+        self._outage = "it has not been reached yet"  # "" while goal states come
+        self._failures = 0  # streams in a row without a goal state
 
     async def run(self) -> None:
         """Keep the data plane at the newest goal state until cancelled."""
-        failures = 0
         async with aio.secure_channel(
             self._controller, _credentials(self._tls), options=CHANNEL_OPTIONS
         ) as channel:
             stub = GoalStateStub(channel)  # type: ignore[no-untyped-call]
             while True:
                 try:
-                    async for _ in self._converse(stub):
-                        failures = 0
+                    await self._converse(stub)
                     self._outage = "it ended the stream"
                 except aio.AioRpcError as fault:
                     self._outage = f"{fault.code().name}: {fault.details()}"
-                failures += 1
-                if failures in (1, 10) or failures % 100 == 0:
+                except asyncio.InvalidStateError:  # grpc.aio: a write after the stream's end
+                    self._outage = "the stream broke"
+                self._failures += 1
+                if self._failures in (1, 10) or self._failures % 100 == 0:
                     extra = {"controller": self._controller, "error": self._outage}
                     log.warning("no goal states", extra=extra)
-                await asyncio.sleep(min(BACKOFF_MIN_S * 2.0 ** min(failures, 20), BACKOFF_MAX_S))
+                await asyncio.sleep(
+                    min(BACKOFF_MIN_S * 2.0 ** min(self._failures, 20), BACKOFF_MAX_S)
+                )
 
-    async def _converse(self, stub: GoalStateStub) -> Any:
-        """Yield after each message that was answered, until the stream ends."""
+    async def _converse(self, stub: GoalStateStub) -> None:
+        """Answer goal states until the stream ends."""
         state = await self._data_plane.Read(ReadRequest())
         self._held = Revision(epoch=state.revision.epoch, counter=state.revision.counter)
         stream = stub.Sync()
@@ -96,9 +99,8 @@ class Agent:
             hello = Hello(node=self._node, held=self._held, underlay_ip=self._underlay_ip)
             await stream.write(AgentMessage(hello=hello))
             async for message in stream:
-                self._outage = ""
+                self._outage, self._failures = "", 0
                 await stream.write(await self._answer(message))
-                yield
         finally:
             stream.cancel()
 
