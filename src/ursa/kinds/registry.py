@@ -57,7 +57,7 @@ RESOURCES: tuple[Resource, ...] = (
     _core("Node", "nodes", CLUSTER, "node", ("no",), subresources=("status",),
           columns=columns.NODE, schema=f"{_K8S}.core.v1.Node"),
     _core("Pod", "pods", NAMESPACE, "pod", ("po",), ("all",),
-          subresources=("status", "log", "exec", "binding"), columns=columns.POD,
+          subresources=("status", "log", "exec", "binding", "eviction"), columns=columns.POD,
           schema=f"{_K8S}.core.v1.Pod"),
     _core("ConfigMap", "configmaps", NAMESPACE, "configmap", ("cm",), columns=columns.CONFIG_MAP,
           schema=f"{_K8S}.core.v1.ConfigMap"),

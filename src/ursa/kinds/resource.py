@@ -42,6 +42,7 @@ SUBRESOURCES = {
     "log": Subresource(("get",)),
     "exec": Subresource(("create", "get"), "", "v1", "PodExecOptions"),
     "binding": Subresource(("create",), "", "v1", "Binding"),
+    "eviction": Subresource(("create",), "policy", "v1", "Eviction"),
     "token": Subresource(("create",), "authentication.k8s.io", "v1", "TokenRequest"),
 }
 
