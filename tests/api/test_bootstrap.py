@@ -3,6 +3,7 @@
 from access import World
 from ursa.api.bootstrap import documents
 from ursa.kinds import validation
+from ursa.kinds.defaults import default
 from ursa.kinds.registry import find_kind
 
 
@@ -12,6 +13,7 @@ async def test_every_document_is_of_a_served_kind_and_valid():
         group, _, version = doc["apiVersion"].rpartition("/")
         resource = find_kind(group, version, doc["kind"])
         assert resource is not None
+        default(resource, doc)
         assert list(validation.validate(resource, doc, None)) == []
         await world.put(doc)
 
