@@ -13,6 +13,7 @@ PROCESSES = {
     "vmruntime": "the VM runtime server (CRI)",
     "alcor": "the network controller",
     "netd": "the node's network daemon: control agent, transit daemon, CNI server",
+    "transitd": "Mizar's transit daemon alone, without Alcor",
     "supervisor": "the onebox's supervisor",
 }
 
