@@ -41,10 +41,7 @@ BUILD_TIME_S = "1"  # of every file in the image
 # Drivers of the machine that the VM runtime makes, beyond what the kernel has built in.
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "isofs", "button", "evdev", "pvpanic_pci")
 LZ4_LEGACY_MAGIC = b"\x02\x21\x4c\x18"
-INITTAB = b"""\
-::sysinit:/lib/guest/boot.sh
-::respawn:/sbin/acpid -f -l /dev/null
-"""
+INITTAB = b"::sysinit:/lib/guest/boot.sh\n"
 
 
 def build(out_dir: Path, work_dir: Path) -> Path:
@@ -55,9 +52,10 @@ def build(out_dir: Path, work_dir: Path) -> Path:
     recipe = _recipe()
     if is_built(out_dir, recipe):
         return out_dir
-    work_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (work_dir, out_dir.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     package = kernel_package(work_dir)
-    with tempfile.TemporaryDirectory(dir=work_dir) as scratch:
+    with tempfile.TemporaryDirectory(dir=out_dir.parent, prefix=".build-") as scratch:
         kernel = Path(scratch, "kernel")
         _run("dpkg-deb", "-x", str(package), str(kernel))
         made = Path(scratch, "image")

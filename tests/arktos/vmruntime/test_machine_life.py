@@ -114,6 +114,7 @@ def raw_console(node: VmNode, machine: str) -> str:
 def test_a_killed_qemu_is_seen_at_once_and_a_panic_is_told(node, sandbox):
     machine = node.create(sandbox)
     node.launch(machine)
+    node.await_line("ursa: ready")  # without user-data as well
     (pid,) = node.qemu()
     uid = os.stat(f"/proc/{pid}").st_uid
     assert uid >= 1_800_000_000, "QEMU runs as a user of its own"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ LABEL = "cidata"
 USER_DATA_BYTES_MAX = 65535  # as the pod's field
 ROCK_RIDGE = "1.09"  # the version that Linux and genisoimage agree on
 JOLIET_LEVEL = 3
+PAD_BYTES = 150 * 2048  # as genisoimage: readers that look for other file systems read further
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ def write_disk(path: Path, seed: Seed) -> None:
     part = path.with_name(f"{path.name}.part")
     iso.write(str(part))
     iso.close()
+    os.truncate(part, part.stat().st_size + PAD_BYTES)
     part.replace(path)
 
 

@@ -6,6 +6,7 @@ echo "ursa: init reached"
 mount -t sysfs sys /sys
 mount -t tmpfs run /run
 mount -t tmpfs tmp /tmp
+acpid -l /dev/null -p /run/acpid.pid # hears the power button from here on
 ip link set lo up
 mkdir /run/cidata
 if ! disk=$(findfs LABEL=cidata) || ! mount -t iso9660 -o ro "$disk" /run/cidata; then
