@@ -13,6 +13,7 @@ from ursa.api.forms import Renderer, answer, include_of, negotiate
 from ursa.api.incoming import Ids
 from ursa.api.message import Response
 from ursa.api.nodes import Agents
+from ursa.api.request import ALL_TENANTS
 from ursa.api.reviews import Reviews
 from ursa.api.watch import Hub
 from ursa.base import ids
@@ -43,8 +44,13 @@ class App:
 
     def renderer(self, call: Call) -> Renderer:
         """Return what renders in the form that the request accepts. Raises NotAcceptable."""
-        form = negotiate(call.request.headers.get("accept", ""))
-        return Renderer(call.resource, form, self.clock.now_s, include_of(call.request.query))
+        return Renderer(
+            call.resource,
+            negotiate(call.request.headers.get("accept", "")),
+            self.clock.now_s,
+            include_of(call.request.query),
+            all_tenants=call.tenant == ALL_TENANTS,
+        )
 
     def rendered(self, call: Call, status: int, value: bytes, revision: int) -> Response:
         """Return one object as a response."""

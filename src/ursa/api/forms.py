@@ -68,6 +68,7 @@ class Renderer:
     form: Form
     now_s: Callable[[], float]
     include: str = "Metadata"  # what of its object a table's row carries
+    all_tenants: bool = False  # whether a table says whose its rows are
 
     def item(self, value: bytes, revision: int) -> bytes:
         """Return an object by itself, as JSON."""
@@ -104,7 +105,7 @@ class Renderer:
         yield b"]}"
 
     def _table(self, docs: list[dict[str, object]], metadata: dict[str, object]) -> bytes:
-        made = table(self.resource, docs, self.now_s(), self.include)
+        made = table(self.resource, docs, self.now_s(), self.include, all_tenants=self.all_tenants)
         return msgspec.json.encode(made | {"metadata": metadata})
 
 

@@ -57,8 +57,8 @@ _VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _NUMBER = re.compile(r"-?\d+")
 _REQUIREMENT = re.compile(
     rf"\s*(?:(?P<not>!)\s*(?P<absent>{_KEY})"
-    rf"|(?P<key>{_KEY})\s*(?:(?P<op>==|=|!=|>|<)\s*(?P<value>[^,\s()]*)"
-    rf"|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*"
+    rf"|(?P<key>{_KEY})(?:\s*(?P<op>==|=|!=|>|<)\s*(?P<value>[^,\s()]*)"
+    rf"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*"
 )
 
 

@@ -58,7 +58,7 @@ class Hub:
 
     def frame(self, renderer: Renderer, kind: str, value: bytes, revision: int) -> bytes:
         """Return one event, encoded once for the watchers of a turn."""
-        key = (renderer.form, renderer.include, revision, kind)
+        key = (renderer.form, f"{renderer.include}{renderer.all_tenants}", revision, kind)
         frame = self._frames.get(key)
         if frame is None:
             frame = _frame(kind, renderer.item(value, revision))

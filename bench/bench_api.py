@@ -1,0 +1,246 @@
+"""How many requests does one API server answer, durably and over TLS?
+
+One server on SQLite with an empty data directory; the load is another process, with one mutual
+TLS connection a client, each sending its next request when the last is answered. create_cN_per_s:
+ConfigMaps of 1 KiB with distinct names by N clients, each answered after its fsync. get_c64_per_s:
+GETs of one object by 64 clients. list_5000_ms: one LIST of 5,000 such ConfigMaps, to its last
+byte. On a machine of two cores the load has one of them. Budget: SPECIFICATION.md, "API server".
+`--quick` is one short run of each, to see that it works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import uvloop
+
+from harness import emit, machine
+from ursa.base import pki
+
+RUNS, RUN_S, WARM_UP_S = 7, 2.0, 0.5
+QUICK_RUNS, QUICK_RUN_S = 1, 1.0
+LISTED = 5_000
+HOST = "127.0.0.1"
+CONFIGMAPS = "/api/v1/tenants/system/namespaces/{}/configmaps"
+DATA = {"data": {"payload": "x" * 900}}
+
+
+class Client(asyncio.Protocol):
+    """One connection that sends a request as soon as the last is answered."""
+
+    def __init__(self, requests: Iterator[bytes], done: list[int]) -> None:
+        self._requests = requests
+        self._done = done
+        self._left = -1  # bytes of the answer's body still to come; -1: in its head
+        self._head = b""
+        self.is_stopped = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._send()
+
+    def _send(self) -> None:
+        if not self.is_stopped:
+            self._transport.write(next(self._requests))  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if self._left < 0:
+            self._head += data
+            end = self._head.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            if self._head[9:12] not in (b"200", b"201"):
+                raise AssertionError(self._head.decode())
+            at = self._head.index(b"Content-Length: ") + 16
+            length = int(self._head[at : self._head.index(b"\r\n", at)])
+            self._left = length - (len(self._head) - end - 4)
+        else:
+            self._left -= len(data)
+        if self._left == 0:
+            self._left, self._head = -1, b""
+            self._done[0] += 1
+            self._send()
+
+
+def head(method: str, path: str, more: str = "") -> str:
+    return f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\n{more}"
+
+
+def gets(path: str) -> Iterator[bytes]:
+    request = f"{head('GET', path)}\r\n".encode()
+    while True:
+        yield request
+
+
+def creates(namespace: str, prefix: str) -> Iterator[bytes]:
+    number = 0
+    while True:
+        number += 1
+        body = json.dumps({"metadata": {"name": f"{prefix}-{number}"}} | DATA)
+        more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        yield (head("POST", CONFIGMAPS.format(namespace), more) + body).encode()
+
+
+def load(pipe: Connection, port: int, folder: str) -> None:
+    """The load process: answers (kind, clients, seconds, namespace) with requests per second."""
+    context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+    context.load_cert_chain(f"{folder}/admin.crt", f"{folder}/admin.key")
+    while (order := pipe.recv()) is not None:
+        pipe.send(uvloop.run(drive(port, context, *order)))
+
+
+async def drive(
+    port: int, context: ssl.SSLContext, kind: str, clients: int, seconds: float, namespace: str
+) -> float:
+    done = [0]
+    mine = []
+    loop = asyncio.get_running_loop()
+    for number in range(clients):
+        if kind == "create":
+            requests = creates(namespace, f"{time.time_ns()}-{number}")
+        else:
+            requests = gets(f"{CONFIGMAPS.format(namespace)}/one")
+        client = Client(requests, done)
+        await loop.create_connection(lambda c=client: c, HOST, port, ssl=context)
+        mine.append(client)
+    await asyncio.sleep(WARM_UP_S)
+    began_s, before = time.monotonic(), done[0]
+    await asyncio.sleep(seconds)
+    rate = (done[0] - before) / (time.monotonic() - began_s)
+    for client in mine:
+        client.is_stopped = True
+    await asyncio.sleep(0.1)
+    return rate
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[int]:
+    """Run `ursa apiserver` on an empty store; yields its port."""
+    port = free_port()
+    write_pki(folder)
+    tls = {name: f"{folder}/apiserver.{name}" for name in ("cert", "key")}
+    config = {
+        "name": "apiserver",
+        "ready_file": f"{folder}/ready",
+        "listen": [f"{HOST}:{port}"],
+        "store_dir": f"{folder}/store",
+        "tls": {"ca": f"{folder}/ca.crt", "cert": f"{folder}/apiserver.crt", "key": tls["key"]},
+        "client_ca": f"{folder}/ca.crt",
+        "service_account_key": f"{folder}/sa.key",
+    }
+    (folder / "apiserver.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "ursa", "apiserver", "--config", f"{folder}/apiserver.json"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
+    try:
+        while not (folder / "ready").exists():
+            if process.poll() is not None:
+                raise SystemExit((folder / "log").read_text())
+            time.sleep(0.02)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+def write_pki(folder: Path) -> None:
+    authority = pki.new_authority("bench")
+    (folder / "ca.crt").write_bytes(authority.cert_pem())
+    (folder / "sa.key").write_bytes(pki.authority_key_pem(authority))
+    for name, identity in (
+        ("admin", pki.Identity("admin", ("system:masters",))),
+        ("apiserver", pki.Identity("system:apiserver", addresses=(HOST,))),
+    ):
+        cert, key = pki.issue(authority, identity)
+        (folder / f"{name}.crt").write_bytes(cert)
+        (folder / f"{name}.key").write_bytes(key)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind((HOST, 0))
+        return int(sock.getsockname()[1])
+
+
+class Operator:
+    """Plain requests between the runs."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._url = f"https://{HOST}:{port}"
+        self._context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+        self._context.load_cert_chain(f"{folder}/admin.crt", f"{folder}/admin.key")
+
+    def request(self, method: str, path: str, body: object = None) -> bytes:
+        data = json.dumps(body).encode() if body is not None else None
+        asked = urllib.request.Request(self._url + path, data, method=method)
+        asked.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(asked, context=self._context) as answer:
+            return bytes(answer.read())
+
+    def namespace(self, name: str) -> None:
+        self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+
+
+def list_ms(operator: Operator) -> float:
+    began_s = time.perf_counter()
+    operator.request("GET", CONFIGMAPS.format("listed"))
+    return (time.perf_counter() - began_s) * 1e3
+
+
+def main() -> None:
+    quick = "--quick" in sys.argv
+    runs, run_s = (QUICK_RUNS, QUICK_RUN_S) if quick else (RUNS, RUN_S)
+    folder = Path(tempfile.mkdtemp(prefix="ursa-bench-api-", dir=os.environ.get("TMPDIR")))
+    try:
+        with server(folder) as port:
+            bench(Operator(port, folder), port, folder, runs, run_s)
+    finally:
+        shutil.rmtree(folder)
+    machine()
+
+
+def bench(operator: Operator, port: int, folder: Path, runs: int, run_s: float) -> None:
+    here, there = multiprocessing.Pipe()
+    loader = multiprocessing.get_context("spawn").Process(
+        target=load, args=(there, port, str(folder))
+    )
+    loader.start()
+    for name in ("created", "listed"):
+        operator.namespace(name)
+    operator.request("POST", CONFIGMAPS.format("listed"), {"metadata": {"name": "one"}} | DATA)
+
+    def rate(kind: str, clients: int, namespace: str) -> float:
+        here.send((kind, clients, run_s, namespace))
+        return float(here.recv())
+
+    for clients in (1, 16, 64):
+        rates = [rate("create", clients, "created") for _ in range(runs)]
+        emit(f"create_c{clients}_per_s", rates, "1/s")
+    emit("get_c64_per_s", [rate("get", 64, "listed") for _ in range(runs)], "1/s")
+    for number in range(LISTED - 1):
+        body = {"metadata": {"name": f"listed-{number}"}} | DATA
+        operator.request("POST", CONFIGMAPS.format("listed"), body)
+    list_ms(operator)
+    emit("list_5000_ms", [list_ms(operator) for _ in range(max(runs, 3))], "ms")
+    here.send(None)
+    loader.join()
+
+
+if __name__ == "__main__":
+    main()
