@@ -89,9 +89,10 @@ class Rig:
     async def controller(self, epoch: int = EPOCH) -> AsyncIterator[Hub]:
         hub = Hub(self.world, epoch)
         identity = pki.Identity("system:alcor", addresses=["127.0.0.1"])
+        server = hub.bind((self.address,), self.tls(identity))
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(hub.serve((self.address,), self.tls(identity), ready.set))
+            serving = tasks.create_task(hub.serve(server, ready.set))
             await ready.wait()
             yield hub
             serving.cancel()
@@ -258,7 +259,6 @@ async def test_a_port_that_is_not_there_is_explained(rig: Rig) -> None:
 
 async def test_a_second_controller_cannot_take_the_address(rig: Rig) -> None:
     async with rig.controller():
-        with pytest.raises(ExceptionGroup) as faults:
+        with pytest.raises(OSError, match="cannot listen"):
             async with rig.controller():
                 raise AssertionError("two controllers listen on one address")
-        assert "cannot listen" in str(faults.value.exceptions[0])

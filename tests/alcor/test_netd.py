@@ -118,9 +118,10 @@ class Lab:
     async def controller(self) -> AsyncIterator[Hub]:
         hub = Hub(self.world, epoch=1000)
         tls = self.tls(pki.Identity("system:alcor", addresses=[f"{UNDERLAY}.1"]))
+        server = hub.bind((f"{UNDERLAY}.1:{PORT}",), tls)
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(hub.serve((f"{UNDERLAY}.1:{PORT}",), tls, ready.set))
+            serving = tasks.create_task(hub.serve(server, ready.set))
             await ready.wait()
             yield hub
             serving.cancel()

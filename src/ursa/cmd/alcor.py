@@ -33,11 +33,10 @@ async def alcor(config: AlcorConfig) -> None:
     started = asyncio.Event()
     async with Client(config.api_url, config.tls) as client, asyncio.TaskGroup() as tasks:
         controller = Controller(client, WallClock(), epoch)
+        server = controller.hub.bind(config.listen, config.tls)
         tasks.create_task(controller.run(started))
         await started.wait()
-        tasks.create_task(
-            controller.hub.serve(config.listen, config.tls, Path(config.ready_file).touch)
-        )
+        tasks.create_task(controller.hub.serve(server, Path(config.ready_file).touch))
 
 
 def main(argv: list[str]) -> None:

@@ -96,10 +96,12 @@ class Hub(GoalStateServicer):
         )
         self.flush()
 
-    async def serve(
-        self, listen: tuple[str, ...], tls: TlsFiles, ready: Callable[[], None]
-    ) -> None:
-        """Serve until cancelled; call `ready` once it does. OSError if an address is taken."""
+    def bind(self, listen: tuple[str, ...], tls: TlsFiles) -> aio.Server:
+        """Return a server that holds its addresses and answers nobody yet.
+
+        OSError if one is taken, by another controller perhaps: two must not allocate at once,
+        so a controller binds before it begins.
+        """
         server = aio.server(options=SERVER_OPTIONS)
         add_GoalStateServicer_to_server(self, server)  # type: ignore[no-untyped-call]
         credentials = _credentials(tls)
@@ -108,6 +110,10 @@ class Hub(GoalStateServicer):
                 server.add_secure_port(address, credentials)
             except RuntimeError as fault:
                 raise OSError(f"cannot listen on {address}: {fault}") from fault
+        return server
+
+    async def serve(self, server: aio.Server, ready: Callable[[], None]) -> None:
+        """Answer nodes until cancelled; call `ready` once it does."""
         await server.start()
         ready()
         try:
