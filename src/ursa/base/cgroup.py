@@ -43,13 +43,20 @@ def controller(name: str) -> Path | None:
 def make(path: str) -> None:
     """Create the group in every tree; idempotent. New cpusets inherit cpus and memory nodes."""
     for tree in trees():
-        folder = tree
-        for part in Path(path.lstrip("/")).parts:
-            if is_v2():
-                _delegate(folder)
-            parent, folder = folder, folder / part
-            folder.mkdir(exist_ok=True)
-            _inherit_cpuset(parent, folder)
+        folder = tree / path.lstrip("/")
+        _make(tree, folder)
+        _inherit_cpuset(folder.parent, folder)  # whoever made it may have been killed since
+
+
+def _make(tree: Path, folder: Path) -> None:
+    """Create a group in one tree, with the parents that are missing."""
+    if folder == tree or folder.is_dir():
+        return
+    _make(tree, folder.parent)
+    if is_v2():
+        _delegate(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _inherit_cpuset(folder.parent, folder)
 
 
 def enter(path: str, pid: int = 0) -> None:
