@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -171,13 +172,15 @@ async def serving(store: Store | None = None) -> AsyncIterator[Running]:
     await foundation.lay(app)
     server = Server(app, counts, server_context(tls.cert, tls.key, tls.ca))
     ready = asyncio.Event()
-    task = asyncio.ensure_future(server.run([(HOST, 0)], ready))
+    bound = socket.create_server((HOST, 0))
+    port = bound.getsockname()[1]
+    task = asyncio.ensure_future(server.run([bound], ready))
     waiting = asyncio.ensure_future(ready.wait())
     await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         waiting.cancel()
         task.result()
-    running = Running(app, server.ports[0])
+    running = Running(app, port)
     try:
         yield running
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Iterator, Sequence
 
@@ -34,10 +35,9 @@ class Server:
         self._metrics.sample(self._samples)
         self._health = Health()
         self._shared: Shared | None = None
-        self.ports: list[int] = []  # one for each address, once listening
 
-    async def run(self, addresses: Sequence[tuple[str, int]], ready: asyncio.Event) -> None:
-        """Serve until cancelled; `ready` is set once every address is listened on."""
+    async def run(self, sockets: Sequence[socket.socket], ready: asyncio.Event) -> None:
+        """Serve on bound sockets until cancelled; `ready` is set once it does."""
         dispatcher = Dispatcher(
             self._app, PlainPaths(self._app, self._health, self._metrics), self._metrics
         )
@@ -45,10 +45,9 @@ class Server:
         async with asyncio.TaskGroup() as tasks:
             shared = self._shared = Shared(dispatcher.handle, tasks, self._counts)
             shared.tick(loop.time())
-            listeners = [await self._listen(shared, host, port) for host, port in addresses]
-            self.ports = [listener.sockets[0].getsockname()[1] for listener in listeners]
+            listeners = [await self._listen(shared, bound) for bound in sockets]
             self._health.is_ready = True
-            log.info("serving", extra={"addresses": list(map(str, addresses))})
+            log.info("serving", extra={"addresses": [s.getsockname() for s in sockets]})
             ready.set()
             try:
                 await self._keep_house(shared)
@@ -58,10 +57,10 @@ class Server:
                     listener.close()
                 await self._drain(shared)
 
-    async def _listen(self, shared: Shared, host: str, port: int) -> asyncio.Server:
+    async def _listen(self, shared: Shared, bound: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         return await loop.create_server(
-            lambda: Link(self._context, Connection(shared)), host, port, backlog=BACKLOG
+            lambda: Link(self._context, Connection(shared)), sock=bound, backlog=BACKLOG
         )
 
     async def _keep_house(self, shared: Shared) -> None:

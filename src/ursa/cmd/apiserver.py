@@ -7,6 +7,7 @@ import asyncio
 import gc
 import logging
 import random
+import socket
 from pathlib import Path
 
 from ursa.api import foundation
@@ -26,7 +27,7 @@ from ursa.base.clock import WallClock
 from ursa.base.config import Config, ConfigError, TlsFiles, load
 from ursa.cmd.run import run
 from ursa.kinds.registry import RESOURCES
-from ursa.store.engine import Store
+from ursa.store.engine import Store, StoreError
 from ursa.store.sqlite import SqliteStore
 
 log = logging.getLogger(__name__)
@@ -55,12 +56,15 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="ursa apiserver", description=__doc__)
     parser.add_argument("--config", required=True, help="JSON file; see ApiServerConfig")
     config = load(ApiServerConfig, parser.parse_args(argv).config)
-    run(lambda: serve(config))
+    try:
+        run(lambda: serve(config))
+    except (ConfigError, StoreError) as fault:
+        raise SystemExit(f"ursa apiserver: {fault}") from fault
 
 
 async def serve(config: ApiServerConfig) -> None:
     """Open the store, lay the foundation, and serve until cancelled."""
-    addresses = [parse_address(text) for text in config.listen]
+    sockets = [bind(text) for text in config.listen]
     context = server_context(config.tls.cert, config.tls.key, config.client_ca)
     ready_file = Path(config.ready_file)
     ready_file.unlink(missing_ok=True)  # noqa: ASYNC240  before anything waits
@@ -70,13 +74,13 @@ async def serve(config: ApiServerConfig) -> None:
         app = build(config, store, counts)
         await foundation.lay(app)
         tune_collector()
-        await _run(Server(app, counts, context), addresses, ready_file)
+        await _run(Server(app, counts, context), sockets, ready_file)
     finally:
         ready_file.unlink(missing_ok=True)  # noqa: ASYNC240
         await store.close()
 
 
-async def _run(server: Server, addresses: list[tuple[str, int]], ready_file: Path) -> None:
+async def _run(server: Server, sockets: list[socket.socket], ready_file: Path) -> None:
     async def tell() -> None:
         await ready.wait()
         part = ready_file.with_name(ready_file.name + ".part")
@@ -86,7 +90,7 @@ async def _run(server: Server, addresses: list[tuple[str, int]], ready_file: Pat
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(tell())
-        await server.run(addresses, ready)
+        await server.run(sockets, ready)
 
 
 def build(config: ApiServerConfig, store: Store, counts: Counts) -> App:
@@ -111,6 +115,16 @@ def build(config: ApiServerConfig, store: Store, counts: Counts) -> App:
         agents=Agents(cache, config.tls),
         clock=clock,
     )
+
+
+def bind(address: str) -> socket.socket:
+    """Return a socket bound to `ip:port`. Raises ConfigError."""
+    host, port = parse_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as fault:
+        raise ConfigError(f"cannot listen on {address}: {fault.strerror}") from fault
 
 
 def parse_address(text: str) -> tuple[str, int]:
