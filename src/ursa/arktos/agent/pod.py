@@ -77,6 +77,7 @@ class PodTask:
         self._vanished = orphan
         self._going_since: float | None = None
         self._wake = asyncio.Event()
+        self._stale = True  # the facts are older than the last change in the runtime
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._failures: dict[str, _Failure] = {}
         self._failed: Counter[str] = Counter()
@@ -109,19 +110,21 @@ class PodTask:
             self._pod = pod
             if less:
                 self._give_up(StopContainer)
-        self.wake()
+        self._wake.set()
 
     def wake(self) -> None:
+        """Look at the runtime again, then decide."""
+        self._stale = True
         self._wake.set()
 
     async def run(self) -> None:
         """Run until the pod is gone from node and API."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._health = HealthWatch(tasks, self.wake, self._unhealthy)
+            self._health = HealthWatch(tasks, self._wake.set, self._unhealthy)
             while not self._gone:
                 self._wake.clear()
-                look_again_s = await self._once()
+                look_again_s = await self._try_once()
                 if not self._gone:
                     await self._wait(look_again_s)
             self._health.stop()
@@ -135,18 +138,30 @@ class PodTask:
         except TimeoutError:
             pass
 
+    async def _try_once(self) -> float | None:
+        try:
+            return await self._once()
+        except Exception:  # a boundary: one pod that cannot be dealt with must not stop the others
+            self._stale = True
+            log.exception("pod not looked after", extra={"uid": self.uid})
+            return RETRY_MAX_S
+
     async def _once(self) -> float | None:
         """Look, decide and set off; return when to look again at the latest."""
         self._begin_going()
         try:
-            self._facts = await self._observe()
+            if self._stale:
+                self._stale = False
+                self._facts = await self._observe()
             self._unreachable_since = None
         except RuntimeUnavailable:
+            self._stale = True
             now = asyncio.get_running_loop().time()
             self._unreachable_since = self._unreachable_since or now
             self._report_status(self._notes())
             return UNREACHABLE_POLL_S
         except RuntimeRefused as refused:  # a container that went between list and look
+            self._stale = True
             log.info("runtime looked at in passing", extra={"uid": self.uid, "error": str(refused)})
             return RETRY_MIN_S
         self._health.keep(self._targets())
@@ -262,7 +277,9 @@ class PodTask:
 
     def _free(self, slot: str, _: asyncio.Task[None]) -> None:
         del self._busy[slot]
-        self.wake()
+        if slot != STATUS_SLOT:
+            self._stale = True
+        self._wake.set()
 
     async def _in_slot(self, slot: str, work: Callable[[], Awaitable[None]]) -> None:
         """Carry out one action and remember how it came off."""

@@ -134,7 +134,7 @@ def _container_status(
     pod: Pod, facts: Facts, notes: Notes, container: Container, messages: Mapping[str, str]
 ) -> ContainerStatus:
     previous = previous_status(pod, container.name) or ContainerStatus(name=container.name)
-    held = facts.of(container.name)
+    held = [c for c in facts.of(container.name) if c.state != cri.State.CREATED]
     if not held:
         return _unstarted(pod, facts, notes, container, previous)
     newest, *older = held
