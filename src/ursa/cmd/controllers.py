@@ -28,15 +28,31 @@ from ursa.client import Client, Recorder
 from ursa.cmd.run import run
 from ursa.kinds.deployment import Deployment
 from ursa.kinds.lease import Lease
+from ursa.kinds.namespace import Namespace
 from ursa.kinds.node import Node
+from ursa.kinds.part import Part
 from ursa.kinds.pod import Pod
 from ursa.kinds.port import Port
 from ursa.kinds.replicaset import ReplicaSet
 from ursa.kinds.service import Service
+from ursa.kinds.serviceaccount import ServiceAccount
+from ursa.kinds.tenant import Tenant
 
 log = logging.getLogger(__name__)
 
 COMPONENT = "controller-manager"  # what events say they come from
+TYPED: tuple[type[Part], ...] = (
+    Deployment,
+    Lease,
+    Namespace,
+    Node,
+    Pod,
+    Port,
+    ReplicaSet,
+    Service,
+    ServiceAccount,
+    Tenant,
+)
 API_RETRY_S = 0.1  # the API server starts beside this process; it is ready within a second
 
 
@@ -76,7 +92,7 @@ async def serve(config: ControllersConfig, ca: str) -> None:
     """Run until cancelled."""
     async with Client(config.api_url, config.tls) as client, asyncio.TaskGroup() as tasks:
         kinds = await served_kinds(client)
-        caches = Caches(client)
+        caches = Caches(client, TYPED)
         controllers = construct(config, client, caches, kinds, ca)
         tasks.create_task(caches.run())
         await caches.synced()
@@ -113,6 +129,6 @@ def construct(
         NodeReconciler(client, nodes, leases, pods, recorder, clock, patience),
         PodCollector(client, pods, nodes, clock, config.finished_pods_max),
         ServiceReconciler(client, services, COMPONENT, clock),
-        Collector(client, caches, kinds),  # last: it takes the typed caches where there are any
+        Collector(client, caches, kinds),
     ]
     return [reconciler.controller() for reconciler in reconcilers]

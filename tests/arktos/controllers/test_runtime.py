@@ -47,7 +47,7 @@ def attempts_of(outcomes, *, seconds):
         times.append(asyncio.get_running_loop().time())
         outcome = next(script, Result())
         if isinstance(outcome, Exception):
-            raise outcome
+            raise type(outcome)(*outcome.args)  # a fresh one: a traceback grows at every raise
         return outcome
 
     async def main():

@@ -1,13 +1,13 @@
 """One Lister for each kind, shared by all controllers of the process.
 
-Kinds that a controller asks for by their typed view are held whole; of all others only the
-metadata is. Nothing is asked of the server before `run`.
+The kinds named at construction are held as their typed views; of all others only the metadata
+is. Nothing is asked of the server before `run`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ursa.arktos.controllers.discovery import Served, metadata_view
@@ -18,17 +18,14 @@ T = TypeVar("T", bound=Part)
 
 
 class Caches:
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, typed: Iterable[type[Part]]) -> None:
         self._client = client
-        self._whole: dict[View, Lister[Any]] = {}
+        self._whole: dict[View, Lister[Any]] = {view_of(cls): Lister(client, cls) for cls in typed}
         self._selected: list[Lister[Any]] = []
 
     def of(self, cls: type[T]) -> Lister[T]:
-        """Return the lister of all objects of a typed view."""
-        view = view_of(cls)
-        if view not in self._whole:
-            self._whole[view] = Lister(self._client, cls)
-        return self._whole[view]
+        """Return the lister of one of the kinds named at construction."""
+        return self._whole[view_of(cls)]
 
     def selected(self, cls: type[T], *, field_selector: str) -> Lister[T]:
         """Return a lister of some objects of a kind, for its caller alone."""

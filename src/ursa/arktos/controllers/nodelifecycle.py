@@ -31,6 +31,7 @@ from ursa.kinds.pod import Pod
 WORKERS = 4
 NODE_GRACE_S = 40.0  # Kubernetes' default of --node-monitor-grace-period
 EVICTION_S = 300.0  # Kubernetes' default toleration of a lost node
+CLOCK_TICK_S = 0.01  # past the end of grace, not at it
 PERIOD_S = 5.0  # Kubernetes' default of --node-monitor-period
 LEASES = ("system", "kube-node-lease")  # tenant and namespace of the nodes' leases
 REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
@@ -73,6 +74,8 @@ def plan(
         for pod in staying
     }
     waits = [wait for wait in leaving.values() if wait]
+    if not silent:
+        waits.append(patience.grace_s - silent_s + CLOCK_TICK_S)
     return Plan(
         conditions=conditions,
         taints=taints,
