@@ -15,15 +15,16 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, ip_address
+from ipaddress import IPv4Address
 from typing import TypeVar
 
 from ursa.alcor.controller import status
 from ursa.alcor.controller.allocate import derive_mac
 from ursa.alcor.controller.ledger import Ledger, Refusal, network_of, subnet_fault, vpc_fault
 from ursa.alcor.controller.queue import Item, Queue
+from ursa.alcor.controller.rows import address_of, network_row, port_row, row_of
 from ursa.alcor.controller.server import Hub
-from ursa.alcor.controller.world import NetworkKey, NetworkRow, PortKey, PortRow, World
+from ursa.alcor.controller.world import NetworkKey, PortRow, World
 from ursa.base.clock import Clock, rfc3339
 from ursa.base.errors import NotFound
 from ursa.client.client import Client
@@ -113,7 +114,7 @@ class Controller:
     def adopt(self) -> None:
         """Enter every allocation that is durable. Where two claim one thing, the elder has it."""
         for node in self._nodes.list():
-            if address := _address(node):
+            if address := address_of(node):
                 self.world.put_node(node.metadata.name, address)
         for vpc in _by_age(self._vpcs.list()):
             self._adopt_vpc(vpc)
@@ -141,7 +142,7 @@ class Controller:
             return None
         if row.network not in self.world.networks:  # its Subnet is gone, the port is not
             self._ledger.open(row.network, row.gateway)
-            self.world.put_network(_network_row(row.network, row.gateway))
+            self.world.put_network(network_row(row.network, row.gateway))
         if not self._ledger.adopt(row):
             return None
         placed = Placed(row, is_held=port.status.phase == ACTIVE)
@@ -237,7 +238,7 @@ class Controller:
         self._networks[subnet] = network
         self._makers[network] = subnet
         self._ledger.open(network, gateway)
-        self.world.put_network(_network_row(network, gateway))
+        self.world.put_network(network_row(network, gateway))
 
     def _close(self, network: NetworkKey) -> None:
         """Forget a network that no Subnet makes, once no port has an address of it."""
@@ -288,21 +289,8 @@ class Controller:
         chosen = self._ledger.allocate(port, network)
         if isinstance(chosen, Refusal):
             return chosen
-        ip, mac = chosen
-        row = PortRow(
-            uid=port.metadata.uid,
-            tenant=port.metadata.tenant,
-            namespace=port.metadata.namespace,
-            name=port.metadata.name,
-            device=port.spec.device.uid,
-            nic=port.spec.nic,
-            node=port.spec.node_name,
-            key=PortKey(network.vni, ip),
-            network=network,
-            gateway=self.world.networks[network].gateway,
-            mac=mac,
-            mtu_bytes=vpc.spec.mtu_bytes,
-        )
+        gateway = self.world.networks[network].gateway
+        row = port_row(port, network, gateway, *chosen, vpc.spec.mtu_bytes)
         placed = Placed(row)
         self._place(key_of(port), placed)
         self._to_count.add(key_of(subnet))
@@ -380,7 +368,7 @@ class Controller:
         if node is None:
             self.world.remove_node(key.name)
             self.hub.node_gone(key.name)
-        elif (address := _address(node)) not in ("", self.world.nodes.get(key.name)):
+        elif (address := address_of(node)) not in ("", self.world.nodes.get(key.name)):
             self.world.put_node(key.name, address)
             for port in self._at_node[key.name]:
                 self._queue.add(Item("Port", port))
@@ -408,46 +396,6 @@ class Controller:
 
     def _now(self) -> str:
         return rfc3339(self._clock.now_s())
-
-
-def row_of(port: Port) -> PortRow | None:
-    """Return the row that a port's status stands for; None if it has no allocation."""
-    held = port.status
-    if not (held.vni and held.ip and held.prefix_length and held.gateway and held.mac):
-        return None
-    try:
-        address = IPv4Interface(f"{held.ip}/{held.prefix_length}")
-        gateway, mac = IPv4Address(held.gateway), bytes.fromhex(held.mac.replace(":", ""))
-    except ValueError:
-        return None
-    if gateway not in address.network or len(mac) != 6:
-        return None
-    return PortRow(
-        uid=port.metadata.uid,
-        tenant=port.metadata.tenant,
-        namespace=port.metadata.namespace,
-        name=port.metadata.name,
-        device=port.spec.device.uid,
-        nic=port.spec.nic,
-        node=port.spec.node_name,
-        key=PortKey(held.vni, address.ip),
-        network=NetworkKey(held.vni, address.network),
-        gateway=gateway,
-        mac=mac,
-        mtu_bytes=held.mtu_bytes,
-    )
-
-
-def _address(node: Node) -> str:
-    """Return the node's underlay address; "" if it has told none, or nonsense."""
-    try:
-        return str(ip_address(node.status.internal_ip))
-    except ValueError:
-        return ""
-
-
-def _network_row(network: NetworkKey, gateway: IPv4Address) -> NetworkRow:
-    return NetworkRow(network, gateway, derive_mac(network.vni, gateway))
 
 
 def _by_age(objects: Iterable[T]) -> list[T]:
