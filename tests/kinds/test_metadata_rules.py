@@ -1,4 +1,3 @@
-# A message stands whole, so that a search finds it.
 """What every object's metadata must be."""
 
 import pytest

@@ -1,4 +1,3 @@
-# A message stands whole, so that a search finds it.
 """Rules of events and priority classes."""
 
 from documents import faults, named

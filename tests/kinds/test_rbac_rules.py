@@ -1,4 +1,3 @@
-# A message stands whole, so that a search finds it.
 """One line a rule of roles and bindings."""
 
 import pytest

@@ -1,4 +1,3 @@
-# A message stands whole, so that a search finds it.
 """Every kind by the table of validation.py."""
 
 import pytest
