@@ -50,12 +50,17 @@ def test_a_node_that_is_heard_and_ready_is_left_alone():
 
 def test_a_silent_node_is_unknown_and_tainted_and_its_pods_are_not_ready():
     done = step(node(), [pod("p"), pod("q", ready=False)], silent_s=41)
-    assert {(c.type, c.status) for c in done.conditions} == {
-        (type_, "Unknown") for type_ in ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-    }
+    assert [(c.type, c.status) for c in done.conditions] == [("Ready", "Unknown")]
     assert keys(done.taints) == [(UNREACHABLE, "NoSchedule"), (UNREACHABLE, "NoExecute")]
     assert [p.metadata.name for p in done.unready] == ["p"]
     assert done.evict == ()
+
+
+def test_only_what_the_node_itself_reports_becomes_unknown():
+    own = Condition(type="VmRuntimeReady", status="True", last_heartbeat_time="then")
+    anothers = Condition(type="NetworkUnavailable", status="False")
+    done = step(node(ready_condition(), own, anothers), silent_s=41)
+    assert [c.status for c in done.conditions] == ["Unknown", "Unknown", "False"]
 
 
 @pytest.mark.parametrize("silent_s", [0, 41])

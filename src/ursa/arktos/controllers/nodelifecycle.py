@@ -34,7 +34,6 @@ EVICTION_S = 300.0  # Kubernetes' default toleration of a lost node
 CLOCK_TICK_S = 0.01  # past the end of grace, not at it
 PERIOD_S = 5.0  # Kubernetes' default of --node-monitor-period
 LEASES = ("system", "kube-node-lease")  # tenant and namespace of the nodes' leases
-REPORTED = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +85,16 @@ def plan(
 
 
 def unknown(conditions: Conditions, now_s: float) -> Conditions:
-    """Return the conditions of a node that has stopped reporting."""
-    for type_ in REPORTED:
-        never = condition(conditions, type_) is None
-        reason = "NodeStatusNeverUpdated" if never else "NodeStatusUnknown"
-        message = (
-            "Kubelet never posted node status."
-            if never
-            else ("Kubelet stopped posting node status.")
-        )
+    """Return the conditions of a node that has stopped reporting: none of its own is known."""
+    own = [c.type for c in conditions if c.last_heartbeat_time and c.type != "Ready"]
+    for type_ in ("Ready", *own):
         old = condition(conditions, type_)
+        if old is None:
+            said = "NodeStatusNeverUpdated", "Kubelet never posted node status."
+        else:
+            said = "NodeStatusUnknown", "Kubelet stopped posting node status."
         if old is None or old.status != "Unknown":
-            conditions = with_condition(conditions, type_, "Unknown", reason, message, now_s=now_s)
+            conditions = with_condition(conditions, type_, "Unknown", *said, now_s=now_s)
     return conditions
 
 
