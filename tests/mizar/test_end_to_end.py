@@ -11,6 +11,8 @@ import grpc
 import pytest
 
 from hosts import POD_MTU, Cloud, Pod, cloud, eventually, lost_in
+from packets import arp_reply
+from tap_guest import tap_guest
 from ursa.proto.mizar_pb2 import DetachRequest, ListAttachmentsRequest, ReadRequest
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
@@ -237,6 +239,25 @@ def test_a_pods_own_tunnel_is_carried(pair: tuple[Pod, Pod]) -> None:
     nested = Pod(b.name, b.host, b.vni, "172.31.0.2", b.mac, b.interface)
     transfer(nested, a, 8 << 20)
     assert a.host.drops().keys().isdisjoint({"nested_gso", "encapsulation"})
+
+
+@pytest.mark.parametrize("host", [0, 1], ids=["same host", "another host"])
+def test_a_guest_behind_a_tap_is_an_endpoint_like_another(
+    three_hosts: Cloud, red: int, host: int
+) -> None:
+    a = three_hosts.add_pod(three_hosts.hosts[0], red, "10.0.0.4")
+    space = three_hosts.hosts[host]
+    vm = Pod(space.name, space, red, "10.0.0.9", "02:00:00:00:00:99", "tap0")
+    three_hosts.pods.append(vm)
+    with tap_guest(space, vm.interface, vm.address, vm.mac) as guest:
+        for each in three_hosts.hosts:
+            each.apply(three_hosts.state(each))
+        a.attach()
+        vm.attach(tap=True)
+        assert a.lost(vm.address, 5) == 0
+        guest.ask_for("10.0.0.1")
+        answer = arp_reply("02:00:00:00:ff:01", "10.0.0.1", vm.mac, vm.address)
+        eventually(lambda: answer in guest.frames, "an answer to the guest's ARP request")
 
 
 def test_an_underlay_too_small_is_refused_with_the_reason(tmp_path, red: int) -> None:
