@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LAUNCH_TIMEOUT_S = 20.0  # QEMU answers within 0.1 s; a full machine takes longer
 WORDS_MAX = 1000  # characters of QEMU's messages in an answer
 QMP_RETRY_S = 0.2
+ASK_EVERY_S = 10.0  # finds a lost connection too
 PRESS_EVERY_S = 1.0  # a guest that has not loaded its button's driver misses a press
 QUIT_TIMEOUT_S = 2.0  # QEMU writes back its disks' caches
 KILL_TIMEOUT_S = 5.0
@@ -176,7 +177,7 @@ class Machine:
                 await qmp.connect(str(self._qmp_path))
                 self._qmp = qmp
                 while (end := ENDS.get(await _status(qmp))) is None:
-                    await qmp.events.get()
+                    await _news(qmp)
                 return end
             except (QMPError, OSError) as fault:
                 log.debug("QMP lost", extra={"cgroup": self._group, "fault": str(fault)})
@@ -231,6 +232,15 @@ class Machine:
             await qmp.execute(command)
         except (QMPError, OSError) as fault:
             log.debug("QMP command lost", extra={"command": command, "fault": str(fault)})
+
+
+async def _news(qmp: QMPClient) -> None:
+    """Return at the next event; without one after a while, for events can be missed."""
+    try:
+        async with asyncio.timeout(ASK_EVERY_S):
+            await qmp.events.get()
+    except TimeoutError:
+        return
 
 
 async def _status(qmp: QMPClient) -> str:
