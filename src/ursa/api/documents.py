@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from ursa.api import protobuf
 from ursa.base.errors import BadRequest, UnsupportedMediaType
 from ursa.kinds.registry import Resource
 
@@ -45,9 +46,11 @@ def decode(body: bytes, content_type: str) -> Any:
         return _decode_json(body)
     if kind in YAML_TYPES:
         return _decode_yaml(body)
+    if kind == protobuf.MEDIA_TYPE:
+        return protobuf.decode(body)
     raise UnsupportedMediaType(
         f'the body of the request was in an unknown format "{kind}" - accepted media types '
-        "include: application/json, application/yaml"
+        f"include: application/json, application/yaml, {protobuf.MEDIA_TYPE}"
     )
 
 
