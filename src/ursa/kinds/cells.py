@@ -165,8 +165,8 @@ def _deployment_ready(doc: Document, _now_s: float) -> str:
 def _template(field: str) -> Cell:
     def cell(doc: Document, _now_s: float) -> str:
         spec = doc.get("spec", {}).get("template", {}).get("spec", {})
-        machine = [spec["virtualMachine"]] if "virtualMachine" in spec else []
-        return ",".join(item.get(field, "") for item in [*spec.get("containers", ()), *machine])
+        items = [spec["virtualMachine"]] if "virtualMachine" in spec else spec.get("containers", ())
+        return ",".join(item.get(field, "") for item in items)
 
     return cell
 

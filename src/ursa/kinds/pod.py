@@ -84,7 +84,11 @@ class PodOs(Part):
 
 
 class PodSpec(Part):
-    """Exactly one of `containers` and `virtual_machine` is set."""
+    """Exactly one of `containers` and `virtual_machine` is asked for.
+
+    Of a machine's pod, `containers` holds the machine's mirror, see vm_mirror.py: whoever runs
+    or counts a pod looks at `virtual_machine` first.
+    """
 
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ursa.kinds.vm_mirror import reflect
 from ursa.kinds.volume import DEFAULT_MODE
 
 Document = dict[str, Any]
@@ -50,14 +51,16 @@ def default_pod_spec(spec: Document) -> None:
         _default_volume(volume)
     if "virtualMachine" in spec:
         _default_virtual_machine(spec["virtualMachine"])
+        reflect(spec)
     for index, nic in enumerate(spec.get("nics", ())):
         nic.setdefault("name", f"eth{index}")
 
 
 def containers(spec: Document) -> Iterator[Document]:
-    """Yield init containers, then containers."""
+    """Yield init containers, then containers; a machine's mirror is none."""
     yield from spec.get("initContainers", ())
-    yield from spec.get("containers", ())
+    if "virtualMachine" not in spec:
+        yield from spec.get("containers", ())
 
 
 def workloads(spec: Document) -> Iterator[Document]:

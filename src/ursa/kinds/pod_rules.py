@@ -36,6 +36,7 @@ from ursa.kinds.faults import (
 )
 from ursa.kinds.placement_rules import placement_faults
 from ursa.kinds.vm import USER_DATA_BYTES_MAX
+from ursa.kinds.vm_mirror import is_mirror
 from ursa.kinds.volume_rules import volumes_faults
 
 RESTART_POLICIES = ("Always", "Never", "OnFailure")
@@ -85,7 +86,8 @@ def pod_spec_faults(path: str, spec: Document) -> Faults:
 def _workload_faults(path: str, spec: Document, volumes: frozenset[str]) -> Faults:
     containers, inits = spec.get("containers"), spec.get("initContainers", [])
     if "virtualMachine" in spec:
-        if containers is not None or inits:
+        mixed = containers is not None and not is_mirror(containers, spec["virtualMachine"])
+        if mixed or inits:
             yield forbidden(f"{path}.containers,virtualMachine", _MIXED)
         here = f"{path}.virtualMachine"
         yield from virtual_machine_faults(here, spec["virtualMachine"], volumes)

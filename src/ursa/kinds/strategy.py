@@ -72,8 +72,6 @@ def prepare_update(resource: Resource, doc: Document, old: Document) -> None:
     _keep_metadata(doc, old, SERVER_OWNED)
     if resource.kind in _FINALIZERS:
         _keep(doc.setdefault("spec", {}), old.get("spec", {}), "finalizers")
-    if resource.kind == "Service":
-        _keep_allocated(doc.setdefault("spec", {}), old.get("spec", {}))
     if "status" in resource.subresources:
         _keep(doc, old, "status")
         if doc.get("spec") != old.get("spec"):
@@ -103,13 +101,6 @@ def _keep_metadata(doc: Document, old: Document, fields: tuple[str, ...]) -> Non
         metadata.pop(field, None)
     for field in fields:
         _keep(metadata, old["metadata"], field)
-
-
-def _keep_allocated(spec: Document, old: Document) -> None:
-    """A service that an update does not give addresses keeps those that it was allocated."""
-    if spec.get("type") != "ExternalName" and not spec.get("clusterIP"):
-        for field in ("clusterIP", "clusterIPs"):
-            _keep(spec, old, field)
 
 
 def _keep(doc: Document, old: Document, field: str) -> None:
