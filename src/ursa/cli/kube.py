@@ -87,11 +87,11 @@ def _merge(text: str) -> None:
 
 def kubectl(context: typer.Context) -> None:
     """Run a real kubectl as the operator (or with the KUBECONFIG that is set)."""
-    data_dir = os.environ.get("URSA_DATA_DIR")
+    words = sys.argv[2:]  # as typed: the parser would eat a `--`
     environment = dict(os.environ)
-    if "KUBECONFIG" not in environment and "--kubeconfig" not in " ".join(context.args):
-        cluster = existing_cluster(data_dir_from(data_dir))
+    if "KUBECONFIG" not in environment and "--kubeconfig" not in " ".join(words):
+        cluster = existing_cluster(data_dir_from(None))
         environment["KUBECONFIG"] = str(admin_kubeconfig(cluster))
     program = tools.kubectl()
     sys.stdout.flush()
-    os.execve(program, [str(program), *context.args], environment)
+    os.execve(program, [str(program), *words], environment)
