@@ -1,7 +1,7 @@
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import BY_KIND, deployment, named, pod
@@ -143,6 +143,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.sampled_from(sorted(BY_KIND)), st.dictionaries(st.text(max_size=9), JSON), JSON)
 def test_any_document_is_refused_or_conforms_for_good(kind, doc, spec):
     doc |= {"spec": spec}

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from documents import BY_KIND, CONTAINER, deployment, merged, named, pod, service, stored
+from documents import BY_KIND, CONTAINER, deployment, merged, named, pod, stored
 from ursa.kinds import strategy
 from ursa.kinds.registry import RESOURCES
 
@@ -83,11 +83,6 @@ def test_an_update_cannot_take_the_finalizer_off_but_finalize_can(kind):
     doc = merged(old, {"spec": {"finalizers": []}, "metadata": {"labels": {"x": "y"}}})
     strategy.prepare_finalize(doc, old)
     assert doc == merged(old, {"spec": {"finalizers": []}})
-
-
-def test_a_service_keeps_its_address_when_an_update_names_none():
-    old = stored("Service", service(clusterIP="10.96.0.7", clusterIPs=["10.96.0.7"]))
-    assert updated("Service", old, {"spec": {"clusterIP": None, "clusterIPs": None}}) == old
 
 
 def test_a_status_write_takes_status_alone():

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ursa.kinds import syntax
@@ -40,6 +40,7 @@ def test_syntax(check, right, wrong):
     assert [text for text in wrong if not check(text)] == []
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.text(st.sampled_from("aA0-._/ \n"), max_size=12))
 def test_the_one_look_at_a_qualified_name_agrees_with_the_look_at_its_parts(text):
     prefix, slash, name = text.rpartition("/")

@@ -1,7 +1,7 @@
 """Every kind by the table of validation.py."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from documents import BY_KIND, deployment, faults, named, pod, service, vm_pod
@@ -51,6 +51,7 @@ def test_what_is_right_has_no_fault(kind, doc):
     assert faults(kind, doc) == []
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.sampled_from(sorted(BY_KIND)),
     st.dictionaries(
