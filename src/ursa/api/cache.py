@@ -114,6 +114,7 @@ class Collection:
         self._watchers: dict[str, set[Tell]] = {}
         self.history: deque[Change] = deque()
         self.size = 0
+        self.changes = 0  # applied since the start: moves whenever an object does
         self._fields = selectable(resource)
         self._indexed = [(i, f) for i, f in enumerate(self._fields) if f in INDEXED_FIELDS]
         self._envelope = msgspec.json.Decoder(_envelope(self._fields))
@@ -137,6 +138,7 @@ class Collection:
             self._drop(old)
         change = Change(event.revision, old, new)
         self.history.append(change)
+        self.changes += 1
         return change
 
     def watch(self, tenant: str, tell: Tell) -> Callable[[], None]:
@@ -356,6 +358,9 @@ class Cache:
     ) -> Iterable[Document]:
         selection = Selection(tenant, namespace or "")
         return (item.document() for item in self.collection(resource).select(selection))
+
+    def changes(self, resource: Resource) -> int:
+        return self.collection(resource).changes
 
 
 def store_key(resource: Resource, tenant: str, namespace: str, name: str) -> str:

@@ -23,6 +23,10 @@ class Objects(Protocol):
         """Return a namespace's objects; None: all of the tenant's."""
         ...
 
+    def changes(self, resource: Resource) -> int:
+        """Return a number that moves whenever an object of the resource does."""
+        ...
+
 
 def served(group: str, plural: str, version: str = "v1") -> Resource:
     """Return a resource that is always served."""
