@@ -121,3 +121,19 @@ async def test_a_binding_without_its_role_gives_nothing():
     world = World()
     await world.put(bind("ClusterRoleBinding", "ghost", subject("ann")))
     assert not Rbac(world.cache).allows(ask(ANN, "get", "pods"))
+
+
+async def test_a_right_that_is_taken_away_is_gone_at_once():
+    world = World()
+    reader = role("ClusterRole", "reader", rule("", "pods", "get"))
+    binding = bind("ClusterRoleBinding", "reader", subject("ann"))
+    rbac, asked = Rbac(world.cache), ask(ANN, "get", "pods")
+    for change, allowed in (
+        (world.put(reader), False),
+        (world.put(binding), True),
+        (world.put(role("ClusterRole", "reader", rule("", "secrets", "get"))), False),
+        (world.put(reader), True),
+        (world.remove(binding), False),
+    ):
+        await change
+        assert rbac.allows(asked) is allowed

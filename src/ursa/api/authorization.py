@@ -9,7 +9,7 @@ Source: Kubernetes' authorizer chain and its messages; reference of Arktos' tena
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from ursa.api.noderights import NodeRights, node_of
 from ursa.api.objects import Objects
@@ -36,10 +36,11 @@ class Authorizer:
             return False
         return self._rbac.allows(attributes)
 
-    def rules(self, user: User, tenant: str, namespace: str) -> Iterator[Rule]:
-        """Yield what the user may do there; nothing in a tenant that is closed to it."""
-        if user.tenant in (SYSTEM_TENANT, tenant):
-            yield from self._rbac.rules(user, tenant, namespace)
+    def rules(self, user: User, tenant: str, namespace: str) -> Sequence[Rule]:
+        """Return what the user may do there; nothing in a tenant that is closed to it."""
+        if user.tenant not in (SYSTEM_TENANT, tenant):
+            return ()
+        return self._rbac.rules(user, tenant, namespace)
 
     @property
     def rbac(self) -> Rbac:

@@ -56,23 +56,44 @@ _ANYONE_KNOWN: tuple[Rule, ...] = (
 )
 
 
+RULES_MAX = 4096  # sets of rules remembered: one for each user and place that asks
+
+
 class Rbac:
+    """Rules are collected once for a user and place, until any role or binding changes."""
+
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._roles = served(GROUP, "roles")
         self._role_bindings = served(GROUP, "rolebindings")
         self._cluster_roles = served(GROUP, "clusterroles")
         self._cluster_role_bindings = served(GROUP, "clusterrolebindings")
+        self._remembered: dict[tuple[str, tuple[str, ...], str, str, str], list[Rule]] = {}
+        self._changes = -1  # of roles and bindings, when they were remembered
 
     def allows(self, attributes: Attributes) -> bool:
-        user = attributes.user
-        if user.tenant == SYSTEM_TENANT and MASTERS in user.groups:
-            return True  # as the rules say, without walking them
-        rules = self.rules(user, attributes.tenant, attributes.namespace)
+        rules = self.rules(attributes.user, attributes.tenant, attributes.namespace)
         return any(allows(rule, attributes) for rule in rules)
 
-    def rules(self, user: User, tenant: str, namespace: str = "") -> Iterator[Rule]:
-        """Yield every rule that `user` has where it acts, unordered and with repeats."""
+    def rules(self, user: User, tenant: str, namespace: str = "") -> list[Rule]:
+        """Return every rule that `user` has where it acts, with repeats."""
+        resources = (
+            self._roles,
+            self._role_bindings,
+            self._cluster_roles,
+            self._cluster_role_bindings,
+        )
+        changes = sum(map(self._objects.changes, resources))
+        if changes != self._changes or len(self._remembered) >= RULES_MAX:
+            self._remembered.clear()
+            self._changes = changes
+        key = user.name, user.groups, user.tenant, tenant, namespace
+        rules = self._remembered.get(key)
+        if rules is None:
+            rules = self._remembered[key] = list(self._rules(user, tenant, namespace))
+        return rules
+
+    def _rules(self, user: User, tenant: str, namespace: str) -> Iterator[Rule]:
         yield from _EVERYONE
         if AUTHENTICATED in user.groups:
             yield from _ANYONE_KNOWN
