@@ -101,6 +101,7 @@ def _endpoints(doc: Document) -> None:
 
 
 def _endpoint_slice(doc: Document) -> None:
+    doc.setdefault("endpoints", [])
     for port in doc.get("ports", ()):
         port.setdefault("name", "")
         port.setdefault("protocol", "TCP")
