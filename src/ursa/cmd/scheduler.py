@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 from pathlib import Path
 
 from ursa.arktos.scheduler.scheduler import Scheduler
@@ -14,6 +15,8 @@ from ursa.cmd.run import run
 from ursa.kinds.namespace import Namespace
 from ursa.kinds.node import Node
 from ursa.kinds.pod import Pod
+
+log = logging.getLogger(__name__)
 
 
 class SchedulerConfig(Config):
@@ -44,3 +47,4 @@ async def serve(config: SchedulerConfig) -> None:
             await lister.synced()
         tasks.create_task(scheduler.run())
         await asyncio.to_thread(Path(config.ready_file).touch)
+        log.info("ready", extra={"nodes": len(nodes.list()), "pods": len(pods.list())})
