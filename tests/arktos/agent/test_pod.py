@@ -282,6 +282,14 @@ async def test_an_image_that_is_nowhere_is_said_so_and_tried_again_later(contain
         await until(lambda: "web" not in side.api.documents)
 
 
+async def test_policy_always_takes_an_image_that_was_made_here(containerd_node):
+    """No registry is asked for what came from none: the start would wait for its time-out."""
+    container = SLEEP | {"imagePullPolicy": "Always"}
+    async with running_pod(containerd_node, containers=[container]) as side:
+        await until(lambda: side.pod().status.ready)
+        assert "Pulling" not in side.reasons()
+
+
 async def test_policy_never_refuses_an_image_that_is_not_there(containerd_node):
     container = SLEEP | {"image": "none:1", "imagePullPolicy": "Never"}
     async with running_pod(containerd_node, containers=[container]) as side:

@@ -151,6 +151,13 @@ def test_a_machine_has_a_status_of_its_own_and_no_containers():
     assert conditions(made)["VirtualMachineReady"] == conditions(made)["Ready"] == "True"
 
 
+def test_what_a_machine_waits_for_is_said_by_its_condition():
+    waits = {"vm": Waiting("ErrImagePull", "VM image 'x' is not on this node", 5.0)}
+    made = status(pod(virtualMachine=VM), facts(), waiting=waits)
+    condition = next(c for c in made.conditions if c.type == "VirtualMachineReady")
+    assert (condition.reason, condition.message) == (waits["vm"].reason, waits["vm"].message)
+
+
 def test_a_machine_that_is_switched_off_is_stopped_and_the_pod_lives():
     off = pod(virtualMachine=VM | {"powerSpec": "Shutdown"})
     made = status(off, facts(container("exited", name="vm")))

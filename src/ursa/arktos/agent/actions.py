@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -91,6 +92,8 @@ class Actions:
             await asyncio.to_thread(self._prepare, pod, Sources({}, self._host.place(""), {}))
         else:
             await self.refresh_volumes(pod)
+        for reason, message in not_carried_out(pod):
+            self._host.events.warning(pod, reason, message)
         config = self._sandbox_config(pod, move.attempt)
         try:
             async with self._host.starts.place(SANDBOX_SECOND):
@@ -118,7 +121,10 @@ class Actions:
             self._dir.mkdir(parents=True, exist_ok=True, mode=0o750)
             for container in (*inits, *mains):
                 logs.folder(self._dir, container.name).mkdir(parents=True, exist_ok=True)
-            podcgroup.ensure(self._cgroup, resources.pod_limits(mains, inits))
+            limits = resources.pod_limits(mains, inits)
+            if pod.spec.virtual_machine is not None:  # QEMU needs more than its guest: the
+                limits = replace(limits, memory_bytes=0)  # runtime bounds the machine's own group
+            podcgroup.ensure(self._cgroup, limits)
             self._volumes.ensure(pod, sources)
         except MountFault as fault:
             raise Retry("FailedMount", str(fault)) from fault
@@ -339,6 +345,25 @@ class Actions:
     def _last_words(self, ended: cri.Container) -> bytes:
         log = logs.path_of(self._dir, ended.name, ended.attempt)
         return logs.last(log, FALLBACK_LINES)[-FALLBACK_BYTES:]
+
+
+def not_carried_out(pod: Pod) -> Iterator[tuple[str, str]]:
+    """Yield what the pod asks for and this node does not do, as event reasons and messages."""
+    spec = pod.spec
+    if any(port.host_port for c in spec.containers for port in c.ports):
+        yield "HostPortNotSupported", "hostPort is not opened: reach the pod at its own address"
+    if spec.image_pull_secrets:
+        yield (
+            "FailedToRetrieveImagePullSecret",
+            "imagePullSecrets are not used: pulls are anonymous",
+        )
+    if spec.ephemeral_containers:
+        yield "EphemeralContainersNotSupported", "ephemeral containers are not started"
+    if spec.virtual_machine is not None and spec.virtual_machine.power_spec in (
+        "Paused",
+        "Suspended",
+    ):
+        yield "PowerStateNotSupported", "powerSpec Paused and Suspended are not acted on"
 
 
 def clean_up(folder: Path, cgroup: str) -> None:

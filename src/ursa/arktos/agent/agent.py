@@ -33,6 +33,7 @@ from ursa.kinds.pod import Pod, PodSpec
 log = logging.getLogger(__name__)
 
 RELIST_S: Final = 2.0  # how late an unannounced change is seen; a list of 100 pods takes 2 ms
+RELIST_MIN_S: Final = 0.05  # many pods that end at once are seen by a few lists
 RELIST_DOWN_S: Final = 0.25  # while the runtime does not answer
 HEALTH_S: Final = 5.0
 ROTATE_S: Final = 10.0  # how often logs are measured
@@ -72,11 +73,12 @@ class Agent:
             group.create_task(self._keeper.run())
             group.create_task(self._host.events.run())
             group.create_task(self._pods.run())
+            for runtime in self._runtimes:
+                group.create_task(self._watch_health(runtime))
             await self._pods.synced()
             self._pods.on_change(partial(self._on_change, group))
             for runtime in self._runtimes:
                 group.create_task(self._watch(group, runtime))
-                group.create_task(self._watch_health(runtime))
                 if runtime.kind == Kind.CONTAINER:
                     group.create_task(self._watch_exits(runtime))
             group.create_task(self._rotate_logs())
@@ -143,6 +145,7 @@ class Agent:
                 log.warning("list refused", extra={"runtime": runtime.name, "error": str(refused)})
             else:
                 self._compare(group, runtime, sandboxes, containers)
+            await asyncio.sleep(RELIST_MIN_S)
             try:
                 async with asyncio.timeout(delay_s):
                     await seen.wake.wait()
@@ -196,8 +199,10 @@ class Agent:
             try:
                 faults = tuple(await runtime.faults())
                 version = version or await runtime.version()
-            except (RuntimeUnavailable, RuntimeRefused) as fault:
-                faults = (str(fault),)
+            except RuntimeUnavailable:  # its words vary, and each would be a write
+                faults = (f"runtime {runtime.name} does not answer at {runtime.endpoint}",)
+            except RuntimeRefused as refused:
+                faults = (str(refused),)
             self._keeper.report(runtime.name, RuntimeHealth(runtime.kind, faults, version))
             await asyncio.sleep(RELIST_DOWN_S if faults else HEALTH_S)
 

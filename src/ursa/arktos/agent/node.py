@@ -9,6 +9,7 @@ readiness.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 LEASE_S: Final = 40  # kubelet's; a node that misses it is taken for dead
 RENEW_S: Final = 10.0
 REPORT_S: Final = 300.0  # an unchanged status is written this often (kubelet's)
+FIRST_REPORT_S: Final = 1.0  # how long registration waits for a runtime's first word
 RETRY_S: Final = 1.0
 LEASE_NAMESPACE: Final = "kube-node-lease"
 KUBELET_VERSION: Final = "v1.32.0"  # the behaviour that this agent follows
@@ -201,6 +203,9 @@ class NodeKeeper:
             tasks.create_task(self._keep_lease())
 
     async def _keep_status(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_REPORT_S):
+                await self._changed.wait()
         while True:
             self._changed.clear()
             try:

@@ -10,6 +10,7 @@ Source: Kubernetes, KEP-4006 and pkg/kubelet/cri/streaming/remotecommand.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ import msgspec
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from ursa.arktos.agent import spdy
 from ursa.base.errors import BadRequest, InternalError
@@ -27,6 +29,8 @@ SUBPROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 READ_BYTES: Final = 32 << 10
 CONNECT_TIMEOUT_S: Final = 10.0
 MESSAGE_MAX_BYTES: Final = 1 << 20
+_log = logging.getLogger(__name__)
+_log.setLevel(logging.WARNING)  # the protocol tells of every connection
 SUCCESS: Final = b'{"metadata":{},"status":"Success"}'
 
 
@@ -100,7 +104,11 @@ class Session:
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._socket = ServerProtocol(subprotocols=[*SUBPROTOCOLS], max_size=MESSAGE_MAX_BYTES)  # type: ignore[list-item]
+        self._socket = ServerProtocol(
+            subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
+            max_size=MESSAGE_MAX_BYTES,
+            logger=_log,
+        )
         self._socket.receive_data(head)
         requests = self._socket.events_received()
         if not requests:

@@ -7,7 +7,7 @@ Source: Kubernetes, pod life cycle; kubelet_pods.go (generateAPIPodStatus); Arkt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -252,7 +252,7 @@ def _time(nanoseconds: int) -> str | None:
 
 
 def _conditions(
-    pod: Pod, facts: Facts, notes: Notes, phase: str, mains: Iterable[ContainerStatus]
+    pod: Pod, facts: Facts, notes: Notes, phase: str, mains: Sequence[ContainerStatus]
 ) -> list[Condition]:
     sandbox = Condition(type="PodReadyToStartContainers", status=_truth(facts.live is not None))
     unready = [s.name for s in mains if not s.ready]
@@ -261,9 +261,7 @@ def _conditions(
     elif unready and notes.unreachable_s >= UNREACHABLE_S:
         workload = ("False", "RuntimeUnavailable", "the node's runtime of this pod does not answer")
     elif unready:
-        noun = "VirtualMachine" if pod.spec.virtual_machine else "Containers"
-        said = f"{noun.lower()} with unready status: [{' '.join(unready)}]"
-        workload = ("False", f"{noun}NotReady", said)
+        workload = ("False", *_why_unready(pod, mains))
     else:
         workload = ("True", "", "")
     status, reason, message = workload
@@ -272,6 +270,16 @@ def _conditions(
         return [sandbox, replace(ready, type="VirtualMachineReady"), ready]
     containers = Condition(type="ContainersReady", status=status, reason=reason, message=message)
     return [sandbox, _initialized(pod, facts, notes, phase), containers, ready]
+
+
+def _why_unready(pod: Pod, mains: Sequence[ContainerStatus]) -> tuple[str, str]:
+    """Return reason and message. A machine has no status that shows what it waits for."""
+    waiting = mains[0].state.waiting if pod.spec.virtual_machine and mains else None
+    if waiting is not None and waiting.message:
+        return waiting.reason, waiting.message
+    noun = "VirtualMachine" if pod.spec.virtual_machine else "Containers"
+    unready = " ".join(s.name for s in mains if not s.ready)
+    return f"{noun}NotReady", f"{noun.lower()} with unready status: [{unready}]"
 
 
 def _initialized(pod: Pod, facts: Facts, notes: Notes, phase: str) -> Condition:
