@@ -244,10 +244,13 @@ def _labels(pod: dict[str, Any]) -> dict[str, str]:
 
 
 def _asking(addresses: list[str]) -> str:
-    """Return a shell script that asks every address, at once, and prints a line each way."""
+    """Return a shell script that asks every address, at once, and prints a line each way.
+
+    `timeout` around wget, for Debian's busybox 1.35 crashes on wget's own -T.
+    """
     each = (
         "(ping -c 1 -W 2 $a >/dev/null 2>&1 && echo ping $a ok || echo ping $a no) & "
-        '(echo "http $a $(wget -q -T 2 -O - http://$a/ 2>/dev/null)") & '
+        '(echo "http $a $(timeout 3 wget -q -O - http://$a/ 2>/dev/null)") & '
     )
     return f"for a in {' '.join(addresses)}; do {each} done; wait"
 

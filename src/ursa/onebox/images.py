@@ -68,8 +68,6 @@ def build_busybox(out: Path) -> None:
         File("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\n", 0o644)
     )
     files.append(File("etc/group", b"root:x:0:\nnogroup:x:65534:\n", 0o644))
-    # Without it a static busybox crashes in getaddrinfo (glibc 2.36), even for an address.
-    files.append(File("etc/nsswitch.conf", b"hosts: files dns\n", 0o644))
     write_image(out, BUSYBOX_NAMES, files, {"Cmd": ["sh"], "Env": ["PATH=/bin"]})
 
 

@@ -183,8 +183,6 @@ def _lay_out_root(root: Path) -> None:
     (root / "etc/inittab").write_bytes(INITTAB)
     (root / "etc/passwd").write_bytes(b"root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_bytes(b"root:x:0:\n")
-    # Without it a static busybox crashes in getaddrinfo (glibc 2.36), even for an address.
-    (root / "etc/nsswitch.conf").write_bytes(b"hosts: files dns\n")
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.is_symlink():
             path.chmod(0o644 if path.parent.name == "etc" else 0o755)
