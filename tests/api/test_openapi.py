@@ -103,3 +103,19 @@ def test_an_encoding_that_is_not_served_is_refused():
 @pytest.mark.parametrize("path", ["/openapi/v2", "/openapi/v3/apis/nope/v1", "/openapi"])
 def test_there_is_no_other_document(path):
     assert document(path, JSON) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/api/v1/namespaces/{namespace}/pods/{name}", "io.k8s.api.core.v1.Pod"),
+        (
+            "/api/v1/namespaces/{namespace}/configmaps/{name}",
+            "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
+        ),
+    ],
+)
+def test_a_deletion_says_what_it_answers_with(path, answer):
+    responses = get("/openapi/v3/api/v1")["paths"][path]["delete"]["responses"]
+    schema = responses["200"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": f"#/components/schemas/{answer}"}

@@ -32,7 +32,7 @@ _PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
-# verb of the API → HTTP method, on the collection or on the object, action, is a write
+# verb of the API → HTTP method, action
 _COLLECTION = {
     "list": ("get", "list"),
     "create": ("post", "post"),
@@ -181,9 +181,19 @@ def _path_item(resource: Resource, path: str, methods: dict[str, tuple[str, str]
     kind = _kind(resource.group, resource.version, resource.kind)
     for verb, (method, action) in methods.items():
         if verb in resource.verbs:
-            schema = f"{resource.schema}List" if verb == "list" else resource.schema
+            schema = _answered(resource, verb)
             item[method] = _operation(resource, path, action, schema, kind)
     return item
+
+
+def _answered(resource: Resource, verb: str) -> str:
+    """Return the definition of what a verb answers with."""
+    match verb:
+        case "list" | "deletecollection":
+            return f"{resource.schema}List"
+        case "delete" if not resource.returns_deleted:
+            return _STATUS
+    return resource.schema
 
 
 def _subresource_item(resource: Resource, path: str, name: str) -> Document:

@@ -48,7 +48,7 @@ async def delete(app: App, call: Call) -> Response:
     """DELETE …/{name} → 200 and what was removed or marked, or a Status."""
     options = options_of(call)
     removed, value, revision = await delete_object(app, call, options)
-    if removed and (call.resource.group, call.resource.plural) != ("", "pods"):
+    if removed and not call.resource.returns_deleted:
         return json_response(200, _success(call.resource, parse(value, revision)))
     return app.rendered(call, 200, value, revision)
 

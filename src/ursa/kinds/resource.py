@@ -61,6 +61,7 @@ class Resource:
     subresources: tuple[str, ...] = ()  # names in SUBRESOURCES
     columns: tuple[Column, ...] = ()
     schema: str = ""  # name of the OpenAPI definition
+    returns_deleted: bool = False  # DELETE answers with the object, not with a Status
 
     @property
     def api_version(self) -> str:
