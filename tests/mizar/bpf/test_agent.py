@@ -336,14 +336,16 @@ def test_icmp_has_no_ports_and_is_carried(agent: Bench) -> None:
 
 
 # A test run refuses IPv4 frames without a whole IPv4 header; ARP ones it takes from 14 bytes on.
-@pytest.mark.parametrize("length_bytes", range(34, 47))
-def test_a_truncated_frame_is_a_counted_drop(agent: Bench, length_bytes: int) -> None:
-    assert agent.run("agent", frame()[:length_bytes])[0] == TC_SHOT
-    assert agent.drops() == {"bad_inner": 1}
+def test_a_truncated_frame_is_a_counted_drop(agent: Bench) -> None:
+    lengths_bytes = range(34, len(frame()))
+    verdicts = {agent.run("agent", frame()[:length_bytes])[0] for length_bytes in lengths_bytes}
+    assert verdicts == {TC_SHOT}
+    assert agent.drops() == {"bad_inner": len(lengths_bytes)}
 
 
-@pytest.mark.parametrize("length_bytes", range(14, 42))
-def test_a_truncated_arp_request_is_a_counted_drop(agent: Bench, length_bytes: int) -> None:
-    request = arp_request(POD_MAC, POD, GATEWAY)[:length_bytes]
-    assert agent.run("agent", request)[0] == TC_SHOT
-    assert agent.drops() == {"truncated": 1}
+def test_a_truncated_arp_request_is_a_counted_drop(agent: Bench) -> None:
+    request = arp_request(POD_MAC, POD, GATEWAY)
+    lengths_bytes = range(14, len(request))
+    verdicts = {agent.run("agent", request[:length_bytes])[0] for length_bytes in lengths_bytes}
+    assert verdicts == {TC_SHOT}
+    assert agent.drops() == {"truncated": len(lengths_bytes)}

@@ -214,16 +214,18 @@ def test_an_endpoint_without_interface_is_a_counted_drop(bench: Bench) -> None:
     assert bench.drops() == {"not_attached": 1}
 
 
-@pytest.mark.parametrize("length_bytes", range(34, len(packet())))
-def test_a_truncated_packet_is_passed_or_dropped(transit: Bench, length_bytes: int) -> None:
-    assert transit.run("transit", packet()[:length_bytes])[0] in (TC_OK, TC_SHOT)
+def test_a_truncated_packet_is_passed_or_dropped(transit: Bench) -> None:
+    for length_bytes in range(34, len(packet())):
+        headers_are_there = length_bytes >= 14 + 36
+        expected = TC_SHOT if headers_are_there else TC_OK  # else it is for the host to judge
+        assert transit.run("transit", packet()[:length_bytes])[0] == expected, length_bytes
 
 
-@pytest.mark.parametrize("length_words", range(1, 64))
-def test_options_longer_than_the_packet_are_dropped(transit: Bench, length_words: int) -> None:
-    sent = bytearray(packet())
-    sent[14 + 28] = length_words
-    assert transit.run("transit", bytes(sent))[0] == TC_SHOT
+def test_options_longer_than_the_packet_are_dropped(transit: Bench) -> None:
+    for length_words in range(1, 64):
+        sent = bytearray(packet())
+        sent[14 + 28] = length_words
+        assert transit.run("transit", bytes(sent))[0] == TC_SHOT, length_words
 
 
 def test_the_longest_frame_that_was_bounced_is_delivered_whole(transit: Bench) -> None:

@@ -120,11 +120,10 @@ def _deletes(name: str, key: bytes) -> Iterator[Write]:
 def plan_delta(delta: Delta, own: bytes, have: Rows, locals_: Locals) -> list[Write]:
     """Return the writes of a delta that does not replace the list of peers.
 
-    `have` are the rows of peer_indexes. What is both removed and put is put.
+    `have` are the rows of peer_indexes of the hosts that the delta names, or all rows if one of
+    them is new. What is both removed and put is put.
     """
-    state = NodeState(networks=delta.put_networks, endpoints=delta.put_endpoints)
-    keep = {wire_host(host) for host in have}
-    indexes = index_peers([*hosts_of(state), *keep], own, have)
+    indexes = index_peers(chain(hosts_of(_puts(delta)), map(wire_host, have)), own, have)
     added = {host: index for host, index in indexes.items() if host not in have}
     puts = [Write("peers", index_key(index), host) for host, index in added.items()]
     puts += [Write("peer_indexes", host, index_key(index)) for host, index in added.items()]
@@ -141,6 +140,15 @@ def plan_delta(delta: Delta, own: bytes, have: Rows, locals_: Locals) -> list[Wr
     )
     gone = dict.fromkeys(row for row in removed if row not in put)
     return puts + [delete for row in gone for delete in _deletes(*row)]
+
+
+def named_by(delta: Delta, own: bytes) -> set[bytes]:
+    """Return the rows' addresses of the hosts that a delta's puts need an index of."""
+    return {pack_host(host) for host in (own, *hosts_of(_puts(delta)))}
+
+
+def _puts(delta: Delta) -> NodeState:
+    return NodeState(networks=delta.put_networks, endpoints=delta.put_endpoints)
 
 
 def changed_by(delta: Delta, state: NodeState) -> NodeState:

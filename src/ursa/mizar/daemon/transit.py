@@ -172,8 +172,18 @@ class Transit(TransitServicer):
             have = apply.unpack(await self._maps.read(MAPS), own, pb.Revision())
             await self._become(apply.changed_by(delta, have), revision)
             return
-        peers = (await self._maps.read(("peer_indexes",)))["peer_indexes"]
+        peers = await self._peers_for(delta)
         await self._maps.write(apply.plan_delta(delta, own, peers, self._locals()), revision)
+
+    async def _peers_for(self, delta: pb.Delta) -> Rows:
+        """Return the rows of the hosts that a delta names, or of all if one of them is new."""
+        rows = {}
+        for host in apply.named_by(delta, self._links.own_ip):
+            row = await self._maps.get("peer_indexes", host)
+            if row is None:
+                return (await self._maps.read(("peer_indexes",)))["peer_indexes"]
+            rows[host] = row
+        return rows
 
     async def _held(self) -> pb.Held:
         held = await self._maps.held()
