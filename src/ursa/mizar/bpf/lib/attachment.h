@@ -10,7 +10,7 @@
 #include "drop.h"
 #include "packet.h"
 
-#define ATTACHMENTS_MAX	(1 << 14)	/* endpoints of a node: 768 KiB */
+#define ATTACHMENTS_MAX	(1 << 14)	/* endpoints of a node: 640 KiB */
 #define ATTACHMENT_TAP	1		/* flags: not a veth */
 #define INTERFACE_MAX	16		/* IFNAMSIZ */
 

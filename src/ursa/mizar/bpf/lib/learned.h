@@ -13,7 +13,7 @@
  * hole either: the host where the endpoint is not (any more) sends the packet to a bouncer (bounce.h).
  *
  * Seeing an owner again is a plain store into the entry, once per node.seen_step: an LRU write per
- * packet would cost 136 ns and more (mizar-feasibility measurements on Linux 6.18).
+ * packet would cost 136 ns and more (measured on Linux 6.18).
  */
 #pragma once
 

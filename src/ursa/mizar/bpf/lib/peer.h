@@ -11,7 +11,7 @@
 #include "drop.h"
 #include "packet.h"
 
-#define PEERS_MAX	(1 << 14)	/* nodes of a cluster: 384 KiB */
+#define PEERS_MAX	(1 << 14)	/* nodes of a cluster: 256 KiB */
 #define PEER_NONE	0
 #define PEER_SELF	1
 
