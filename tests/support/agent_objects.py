@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from ursa.arktos.agent import cri
-from ursa.arktos.agent.podstate import ANNOTATION_CRASHES, Facts, Health, Notes
+from ursa.arktos.agent.facts import Facts, Health, Notes
+from ursa.arktos.agent.podstate import ANNOTATION_CRASHES
 from ursa.kinds.pod import Pod
 
 NOW_S = 1_800_000_000.0

@@ -10,21 +10,17 @@ from hypothesis import strategies as st
 
 from agent_objects import NOW_S, SANDBOX, container, facts, notes, pod, sandbox
 from ursa.arktos.agent import cri
-from ursa.arktos.agent.podstate import (
-    CRASH_BACKOFF_MAX_S,
+from ursa.arktos.agent.facts import Facts, Health, Waiting
+from ursa.arktos.agent.moves import (
     CreateSandbox,
-    Facts,
     Forget,
-    Health,
     RemoveContainer,
     RemoveSandbox,
     StartContainer,
     StopContainer,
     StopSandbox,
-    Waiting,
-    crash_backoff_s,
-    step,
 )
+from ursa.arktos.agent.podstate import CRASH_BACKOFF_MAX_S, crash_backoff_s, step
 
 INIT = {"name": "init", "image": "busybox"}
 SIDE = {"name": "side", "image": "busybox", "restartPolicy": "Always"}

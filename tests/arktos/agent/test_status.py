@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent_objects import container, facts, notes, pod, sandbox
-from ursa.arktos.agent.podstate import Facts, Health, Waiting
+from ursa.arktos.agent.facts import Facts, Health, Waiting
 from ursa.arktos.agent.status import pod_status
 
 HOST_IP = "100.64.0.2"

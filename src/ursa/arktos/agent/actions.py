@@ -30,12 +30,7 @@ from ursa.arktos.agent import (
 )
 from ursa.arktos.agent.cri import RuntimeRefused
 from ursa.arktos.agent.host import Host
-from ursa.arktos.agent.podstate import (
-    CreateSandbox,
-    RemoveContainer,
-    StartContainer,
-    StopContainer,
-)
+from ursa.arktos.agent.moves import CreateSandbox, RemoveContainer, StartContainer, StopContainer
 from ursa.arktos.agent.probe import Target
 from ursa.arktos.agent.references import SECRET, ConfigFault, Objects, Reference
 from ursa.arktos.agent.starts import CONTAINER_FIRST, SANDBOX_SECOND

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from ursa.arktos.agent import cri, probe
-from ursa.arktos.agent.podstate import Health
+from ursa.arktos.agent.facts import Health
 from ursa.arktos.agent.probe import Target
 from ursa.kinds.container import Probe
 

@@ -23,21 +23,20 @@ from msgspec.structs import replace as changed
 from ursa.arktos.agent import cri, images, podstate, volumes
 from ursa.arktos.agent.actions import Actions, Retry
 from ursa.arktos.agent.cri import RuntimeRefused, RuntimeUnavailable
+from ursa.arktos.agent.facts import Facts, Notes, Waiting
 from ursa.arktos.agent.health import HealthWatch
 from ursa.arktos.agent.host import Host
-from ursa.arktos.agent.podstate import (
+from ursa.arktos.agent.moves import (
     Action,
     CreateSandbox,
-    Facts,
     Forget,
-    Notes,
     RemoveContainer,
     RemoveSandbox,
     StartContainer,
     StopContainer,
     StopSandbox,
-    Waiting,
 )
+from ursa.arktos.agent.observer import Observer
 from ursa.arktos.agent.probe import Target
 from ursa.arktos.agent.status import OWN_CONDITIONS, UNREACHABLE_S, pod_status
 from ursa.base.errors import ApiError, Conflict, NotFound
@@ -82,9 +81,8 @@ class PodTask:
         self._failures: dict[str, _Failure] = {}
         self._failed: Counter[str] = Counter()
         self._facts = Facts()
-        self._details: dict[str, cri.Container] = {}
-        self._sandbox_details: dict[str, cri.Sandbox] = {}
-        self._messages: dict[str, str] = {}
+        self._observer = Observer(runtime, self.uid)
+        self._messages: dict[str, str] = {}  # container id → its termination message
         self._unreachable_since: float | None = None
         self._refreshed = 0.0
         self._told: set[tuple[str, str]] = set()
@@ -152,7 +150,8 @@ class PodTask:
         try:
             if self._stale:
                 self._stale = False
-                self._facts = await self._observe()
+                self._facts = await self._observer.look()
+                self._note_messages()
             self._unreachable_since = None
         except RuntimeUnavailable:
             self._stale = True
@@ -187,41 +186,15 @@ class PodTask:
 
     # Looking
 
-    async def _observe(self) -> Facts:
-        sandboxes, containers = await self.runtime.pods(self.uid)
-        live = [await self._sandbox(s) for s in sandboxes]
-        held = [await self._container(c) for c in containers]
-        ids = {c.id for c in containers}
-        self._details = {k: v for k, v in self._details.items() if k in ids}
-        self._messages = {k: v for k, v in self._messages.items() if k in ids}
-        return Facts(tuple(live), tuple(held))
-
-    async def _sandbox(self, listed: cri.Sandbox) -> cri.Sandbox:
-        """Return the sandbox with its address, asked for once."""
-        if not listed.ready:
-            return listed
-        held = self._sandbox_details.get(listed.id)
-        if held is None:
-            held = await self.runtime.sandbox_details(listed)
-            if held.ready:
-                self._sandbox_details = {listed.id: held}
-        return held
-
-    async def _container(self, listed: cri.Container) -> cri.Container:
-        """Return the container with details, asked for once in each state."""
-        held = self._details.get(listed.id)
-        if held is None or held.state != listed.state:
-            details = await self.runtime.container_details(listed.id)
-            held = replace(details, sandbox_id=listed.sandbox_id, annotations=listed.annotations)
-            self._details[listed.id] = held
-            if held.state == cri.State.EXITED:
-                self._note_message(held)
-        return held
-
-    def _note_message(self, ended: cri.Container) -> None:
-        spec = next((c for c in self._specs() if c.name == ended.name), None)
-        if spec is not None:
-            self._messages[ended.id] = self._actions.termination_message(spec, ended)
+    def _note_messages(self) -> None:
+        """Read what containers said at their end, once for each."""
+        ended = {c.id: c for c in self._facts.containers if c.state == cri.State.EXITED}
+        self._messages = {k: v for k, v in self._messages.items() if k in ended}
+        for container in ended.values():
+            spec = next((c for c in self._specs() if c.name == container.name), None)
+            if container.id not in self._messages and spec is not None:
+                said = self._actions.termination_message(spec, container)
+                self._messages[container.id] = said
 
     def _specs(self) -> tuple[Container, ...]:
         return (*podstate.main_containers(self._pod), *self._pod.spec.init_containers)
@@ -319,7 +292,7 @@ class PodTask:
                 self._tell_restart(action)
                 await self._actions.start_container(self.pod, action)
             case StopContainer():
-                held = self._details.get(action.id)
+                held = next((c for c in self._facts.containers if c.id == action.id), None)
                 target = self._target(held) if held else None
                 await self._actions.stop_container(self._pod, action, target)
             case StopSandbox():

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from ursa.arktos.agent import cri, resources
+from ursa.arktos.agent.facts import Facts, Notes
+from ursa.arktos.agent.moves import SANDBOX_SLOT
 from ursa.arktos.agent.podstate import (
     CRASH_BACKOFF_MIN_S,
     LOST_EXIT_CODE,
-    SANDBOX_SLOT,
-    Facts,
-    Notes,
     crash_backoff_s,
     deadline_passed,
     exit_code,
