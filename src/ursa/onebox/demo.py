@@ -127,9 +127,9 @@ class Demo:
     def _claims(self) -> Iterator[Check]:
         places = self.places()
         yield self._spread(places)
+        yield from self._vm_asks()  # first: a VM that has asked has booted and serves
         for tenant in TENANTS:
             yield from self._inside(tenant, places)
-        yield from self._vm_asks()
         yield self._nothing_passes(places)
         yield from self._nothing_left("beta")
 

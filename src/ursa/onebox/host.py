@@ -96,8 +96,16 @@ def remove_links(cluster: Cluster) -> None:
     for netns in _namespaces(f"ursa-{cluster.id}-"):
         ip("netns", "del", netns)
     for link in _links(f"u{cluster.id}"):
-        if _link_exists(link):  # a veth's peer goes with it
-            ip("link", "del", link)
+        _delete_link(link)
+
+
+def _delete_link(name: str) -> None:
+    """Delete a link that may vanish meanwhile: a veth goes with its peer's namespace."""
+    try:
+        ip("link", "del", name)
+    except UserError:
+        if _link_exists(name):
+            raise
 
 
 def unmount_below(folder: Path) -> None:
