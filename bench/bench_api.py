@@ -4,7 +4,9 @@ One server on SQLite with an empty data directory; the load is another process, 
 TLS connection a client, each sending its next request when the last is answered. create_cN_per_s:
 ConfigMaps of 1 KiB with distinct names by N clients, each answered after its fsync. get_c64_per_s:
 GETs of one object by 64 clients. list_5000_ms: one LIST of 5,000 such ConfigMaps, to its last
-byte. On a machine of two cores the load has one of them. Budget: SPECIFICATION.md, "API server".
+byte. *_cpu_us is the server's CPU time, of all its threads, per request of the same runs: on a
+machine of two cores the load has one of them, and limits GETs before the server does. Budget:
+SPECIFICATION.md, "API server".
 `--quick` is one short run of each, to see that it works.
 """
 
@@ -25,6 +27,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -35,7 +38,7 @@ from ursa.base import pki
 
 RUNS, RUN_S, WARM_UP_S = 7, 2.0, 0.5
 QUICK_RUNS, QUICK_RUN_S = 1, 1.0
-LISTED = 5_000
+LISTED, FILLERS = 5_000, 10
 HOST = "127.0.0.1"
 CONFIGMAPS = "/api/v1/tenants/system/namespaces/{}/configmaps"
 DATA = {"data": {"payload": "x" * 900}}
@@ -50,14 +53,18 @@ class Client(asyncio.Protocol):
         self._left = -1  # bytes of the answer's body still to come; -1: in its head
         self._head = b""
         self.is_stopped = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._send()
 
     def _send(self) -> None:
-        if not self.is_stopped:
-            self._transport.write(next(self._requests))  # type: ignore[attr-defined]
+        request = next(self._requests, None)
+        if request is not None and not self.is_stopped:
+            self._transport.write(request)  # type: ignore[attr-defined]
+        elif not self.ended.done():
+            self.ended.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         if self._left < 0:
@@ -102,7 +109,25 @@ def load(pipe: Connection, port: int, folder: str) -> None:
     context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
     context.load_cert_chain(f"{folder}/admin.crt", f"{folder}/admin.key")
     while (order := pipe.recv()) is not None:
-        pipe.send(uvloop.run(drive(port, context, *order)))
+        kind, clients, seconds, namespace = order
+        if kind == "fill":
+            pipe.send(uvloop.run(fill(port, context, namespace)))
+        else:
+            pipe.send(uvloop.run(drive(port, context, kind, clients, seconds, namespace)))
+
+
+async def fill(port: int, context: ssl.SSLContext, namespace: str) -> float:
+    """Create LISTED objects; return how many there are."""
+    done = [0]
+    ended = []
+    loop = asyncio.get_running_loop()
+    for number in range(FILLERS):
+        requests = islice(creates(namespace, f"listed-{number}"), LISTED // FILLERS)
+        client = Client(requests, done)
+        await loop.create_connection(lambda c=client: c, HOST, port, ssl=context)
+        ended.append(client.ended)
+    await asyncio.gather(*ended)
+    return done[0]
 
 
 async def drive(
@@ -130,8 +155,8 @@ async def drive(
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[int]:
-    """Run `ursa apiserver` on an empty store; yields its port."""
+def server(folder: Path) -> Iterator[tuple[int, int]]:
+    """Run `ursa apiserver` on an empty store; yields its port and pid."""
     port = free_port()
     write_pki(folder)
     tls = {name: f"{folder}/apiserver.{name}" for name in ("cert", "key")}
@@ -153,7 +178,7 @@ def server(folder: Path) -> Iterator[int]:
             if process.poll() is not None:
                 raise SystemExit((folder / "log").read_text())
             time.sleep(0.02)
-        yield port
+        yield port, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(10)
@@ -197,6 +222,12 @@ class Operator:
         self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
 
 
+def cpu_s(pid: int) -> float:
+    """Return the CPU time that a process has taken, kernel included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def list_ms(operator: Operator) -> float:
     began_s = time.perf_counter()
     operator.request("GET", CONFIGMAPS.format("listed"))
@@ -208,34 +239,40 @@ def main() -> None:
     runs, run_s = (QUICK_RUNS, QUICK_RUN_S) if quick else (RUNS, RUN_S)
     folder = Path(tempfile.mkdtemp(prefix="ursa-bench-api-", dir=os.environ.get("TMPDIR")))
     try:
-        with server(folder) as port:
-            bench(Operator(port, folder), port, folder, runs, run_s)
+        with server(folder) as (port, pid):
+            bench(Operator(port, folder), port, pid, folder, runs, run_s)
     finally:
         shutil.rmtree(folder)
     machine()
 
 
-def bench(operator: Operator, port: int, folder: Path, runs: int, run_s: float) -> None:
+def bench(operator: Operator, port: int, pid: int, folder: Path, runs: int, run_s: float) -> None:
     here, there = multiprocessing.Pipe()
     loader = multiprocessing.get_context("spawn").Process(
         target=load, args=(there, port, str(folder))
     )
     loader.start()
-    for name in ("created", "listed"):
+    for name in ("created", "listed", "got"):
         operator.namespace(name)
-    operator.request("POST", CONFIGMAPS.format("listed"), {"metadata": {"name": "one"}} | DATA)
+    operator.request("POST", CONFIGMAPS.format("got"), {"metadata": {"name": "one"}} | DATA)
 
-    def rate(kind: str, clients: int, namespace: str) -> float:
+    def order(kind: str, clients: int, namespace: str) -> float:
         here.send((kind, clients, run_s, namespace))
         return float(here.recv())
 
+    def rate(name: str, kind: str, clients: int, namespace: str) -> None:
+        rates, costs = [], []
+        for _ in range(runs):
+            before_s = cpu_s(pid)
+            rates.append(order(kind, clients, namespace))
+            costs.append((cpu_s(pid) - before_s) * 1e6 / (rates[-1] * (run_s + WARM_UP_S)))
+        emit(f"{name}_per_s", rates, "1/s")
+        emit(f"{name}_cpu_us", costs, "us")
+
     for clients in (1, 16, 64):
-        rates = [rate("create", clients, "created") for _ in range(runs)]
-        emit(f"create_c{clients}_per_s", rates, "1/s")
-    emit("get_c64_per_s", [rate("get", 64, "listed") for _ in range(runs)], "1/s")
-    for number in range(LISTED - 1):
-        body = {"metadata": {"name": f"listed-{number}"}} | DATA
-        operator.request("POST", CONFIGMAPS.format("listed"), body)
+        rate(f"create_c{clients}", "create", clients, "created")
+    rate("get_c64", "get", 64, "got")
+    order("fill", FILLERS, "listed")
     list_ms(operator)
     emit("list_5000_ms", [list_ms(operator) for _ in range(max(runs, 3))], "ms")
     here.send(None)

@@ -94,11 +94,11 @@ class Rbac:
         return rules
 
     def _rules(self, user: User, tenant: str, namespace: str) -> Iterator[Rule]:
+        if user.tenant == SYSTEM_TENANT and MASTERS in user.groups:
+            yield from _EVERYTHING
         yield from _EVERYONE
         if AUTHENTICATED in user.groups:
             yield from _ANYONE_KNOWN
-        if user.tenant == SYSTEM_TENANT and MASTERS in user.groups:
-            yield from _EVERYTHING
         bindings = self._objects.list(self._cluster_role_bindings, user.tenant)
         yield from self._bound(bindings, user, user.tenant, "")
         if namespace and tenant == user.tenant:

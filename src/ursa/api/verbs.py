@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace as replaced
 from typing import NamedTuple
 
 from ursa.api import patch as patches
@@ -57,12 +56,11 @@ async def create_document(app: App, call: Call, doc: Document) -> Stored:
     stamp_new(call, doc, app.ids, app.clock.now_s())
     default(resource, doc)
     name = doc["metadata"]["name"]
-    attributes = replaced(call.attributes, name=name)
-    await app.admission.mutate("create", resource, doc, None, attributes)
+    await app.admission.mutate("create", resource, doc, None, call.attributes)
     strategy.prepare_create(resource, doc)
     if faults := list(validation.validate(resource, doc, None)):
         raise Invalid(resource.group_kind, name, faults)
-    await app.admission.validate("create", resource, doc, None, attributes)
+    await app.admission.validate("create", resource, doc, None, call.attributes)
     value = encode(resource, doc)
     key = store_key(resource, call.tenant, call.namespace, name)
     if call.is_dry_run:
