@@ -12,9 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from harness import emit, machine
-
 from cloud import Cloud, cloud, until
+from harness import emit, machine
 
 RUNS = 7
 PODS = 20

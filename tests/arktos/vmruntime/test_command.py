@@ -87,5 +87,5 @@ def test_machines_run_as_users_of_their_own():
 )
 def test_limits_of_version_2(wanted, files):
     memory_bytes = limits.memory_limit_bytes(128 << 20)
-    assert memory_bytes == (128 + 32 + 80) << 20
+    assert memory_bytes == (128 + 32 + 144) << 20
     assert limits.v2_files(memory_bytes, wanted) == {"memory.max": str(memory_bytes)} | files
