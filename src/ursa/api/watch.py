@@ -55,6 +55,7 @@ class Hub:
         self._flushed_at_s = 0.0
         self._scheduled = False
         self.delivered = 0
+        self.cut_off = 0  # watchers that did not read
 
     def frame(self, renderer: Renderer, kind: str, value: bytes, revision: int) -> bytes:
         """Return one event, encoded once for the watchers of a turn."""
@@ -86,8 +87,9 @@ class Hub:
     def bookmarks(self, watcher: Watcher, *, wanted: bool) -> None:
         (self._bookmarked.add if wanted else self._bookmarked.discard)(watcher)
 
-    def count(self, reason: str) -> None:
-        self._counts[reason] += 1
+    def count_cut_off(self) -> None:
+        self.cut_off += 1
+        self._counts["slow watcher"] += 1
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -189,13 +191,12 @@ class Watcher:
         self._pending_bytes += len(frame)
         if self._pending_bytes > PENDING_BYTES_MAX:
             self._cut_off()
-        elif self._stream is not None:
-            self._hub.mark(self)
+        self._hub.mark(self)
 
     def _cut_off(self) -> None:
         self._cut = True
         self._pending.clear()
-        self._hub.count("slow watcher")
+        self._hub.count_cut_off()
         if self._stream is not None:
             self._stream.abort()
 
