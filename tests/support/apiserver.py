@@ -138,6 +138,7 @@ class Running:
 
     app: App
     port: int
+    counts: Counts
     sessions: list[aiohttp.ClientSession] = field(default_factory=list)
 
     @property
@@ -180,7 +181,7 @@ async def serving(store: Store | None = None) -> AsyncIterator[Running]:
     if task.done():
         waiting.cancel()
         task.result()
-    running = Running(app, port)
+    running = Running(app, port, counts)
     try:
         yield running
     finally:

@@ -160,14 +160,13 @@ class Connection:
 
     def resumed(self) -> None:
         writable, self._writable = self._writable, None
-        if self._waiting:
-            self.deadline_s = math.inf
-        else:
-            self._expect("idle", IDLE_TIMEOUT_S)
+        self.deadline_s = math.inf
         if writable is not None and not writable.done():
             writable.set_result(None)
         if self._stream is not None and self._stream.on_writable is not None:
             self._stream.on_writable()
+        if self._task is None:
+            self._go_on()
 
     def lost(self) -> None:
         self._shared.discard(self)
@@ -235,15 +234,22 @@ class Connection:
         )
         self._waiting.append((request, self._parser.should_keep_alive()))
         if len(self._waiting) == 1:
-            self._answer_first()
+            self._go_on()
         elif self._link is not None:
             self._link.pause_reading()
 
     # Answering
 
-    def _answer_first(self) -> None:
-        """Answer the oldest request; while answers come at once, go on with the next."""
-        while self._waiting and self._link is not None:
+    def _go_on(self) -> None:
+        """Answer the oldest request and, while answers come at once, the next ones.
+
+        Nothing is answered while the peer does not read what it has been sent already.
+        """
+        while self._link is not None and self._writable is None:
+            if not self._waiting:
+                self._link.resume_reading()
+                self._expect("idle", IDLE_TIMEOUT_S)
+                return
             self.deadline_s = math.inf
             request, keeps_alive = self._waiting[0]
             answer = self._shared.handler(request)
@@ -277,16 +283,13 @@ class Connection:
             self._stream = None
             if self._link is not None:
                 self._answered(keeps_alive)
-                self._answer_first()
+                self._go_on()
 
     def _answered(self, keeps_alive: bool) -> None:
         self._waiting.popleft()
         if not keeps_alive or self._shared.draining or (self._closing and not self._waiting):
             self._waiting.clear()
             self.close()
-        elif not self._waiting and self._link is not None:
-            self._link.resume_reading()
-            self._expect("idle", IDLE_TIMEOUT_S)
 
     def _send_whole(self, request: Request, response: Response, keeps_alive: bool) -> None:
         body = response.body
@@ -364,6 +367,7 @@ class Connection:
     def close(self) -> None:
         self._closing = True
         if self._link is not None:
+            self._expect("closing", STALL_TIMEOUT_S)
             self._link.close()
 
     def abort(self) -> None:

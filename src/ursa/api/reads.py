@@ -24,7 +24,7 @@ from ursa.api.watch import Start
 from ursa.base.errors import BadRequest, Expired, GatewayTimeout, MethodNotAllowed
 from ursa.store.log import Compacted
 
-WHOLE_ITEMS_MAX = 64  # a longer list is sent in pieces
+WHOLE_ITEMS_MAX = 64  # a longer list, or a larger one, is sent in pieces
 PIECE_BYTES = 128 << 10
 LIMIT_MAX = 1 << 31
 
@@ -44,9 +44,13 @@ def list_(app: App, call: Call) -> Response:
     renderer = app.renderer(call)
     page = _page(app, call, selection)
     body = renderer.listed(page.items, page.metadata)
-    if len(page.items) <= WHOLE_ITEMS_MAX or renderer.form in (Form.TABLE, Form.YAML):
+    if _is_short(page.items) or renderer.form in (Form.TABLE, Form.YAML):
         return answer(200, b"".join(body), renderer.form)
     return Response(200, stream=lambda out: _send(out, pieces(body, PIECE_BYTES)))
+
+
+def _is_short(items: Sequence[Item]) -> bool:
+    return len(items) <= WHOLE_ITEMS_MAX and sum(len(item.value) for item in items) <= PIECE_BYTES
 
 
 def watch_(app: App, call: Call) -> Response:
