@@ -220,7 +220,7 @@ async def test_a_reader_that_stalls_is_held_back_and_then_cut_off(connect, serve
     wire.get(f"{CONFIGMAPS}?limit=70")
     monkeypatch.setattr(http, "STALL_TIMEOUT_S", 0.5)
     async with asyncio.timeout(10):
-        while not server.counts.by_reason["stalled reader"]:
+        while not server.counts.by_reason["stalled reader"]:  # noqa: ASYNC110  a counter
             await asyncio.sleep(0.05)
 
 

@@ -105,7 +105,7 @@ def _bodies(for_tenant: bool) -> dict[tuple[str, str], bytes]:
     shown = [r for r in RESOURCES if not (for_tenant and r.scope is Scope.CLUSTER)]
     documents: dict[tuple[str, str], Document] = {
         ("/version", ""): VERSION,
-        ("/api", ""): {"kind": "APIVersions", "versions": ["v1"]},
+        ("/api", ""): {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
         ("/apis", ""): _group_list(shown),
     }
     for group, resources in _by_group(shown):
