@@ -12,24 +12,22 @@ tenant's name, so an answer tells whose it is even where both tenants use one ad
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ursa.base import cgroup
+from ursa.onebox import demo_objects as objects
 from ursa.onebox import identities, tools
 from ursa.onebox.errors import UserError
+from ursa.onebox.kubectl import Kubectl
 from ursa.onebox.layout import Cluster, write_atomic
 
 TENANTS = ("acme", "beta")
-LABEL = "ursa.dev/demo"
-REPLICAS = 3
 WAIT = "45s"  # for pods; a loaded machine boots a VM under emulation in 10 s
 POLL_S = 0.1
-VM_ASKS_S = 40.0
+ASKS_S = 40.0
 FOREIGN = "10.0.200.200"  # only tenant beta has it
 
 
@@ -47,29 +45,6 @@ class Place(NamedTuple):
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kubectl:
-    """kubectl with one kubeconfig."""
-
-    program: Path
-    config: Path
-
-    def run(self, *words: str, stdin: str = "") -> str:
-        """Return what kubectl printed. UserError with its words if it fails."""
-        done = self.try_run(*words, stdin=stdin)
-        if done.returncode != 0:
-            raise UserError(f"kubectl {' '.join(words[:4])}: {done.stderr.strip()}")
-        return done.stdout
-
-    def try_run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [str(self.program), "--kubeconfig", str(self.config), *words]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-
-    def get(self, *words: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.run("get", "-o", "json", *words))
-        return document
-
-
 class Demo:
     def __init__(self, cluster: Cluster, admin: Path, say: Callable[[str], None]) -> None:
         self._cluster = cluster
@@ -81,14 +56,15 @@ class Demo:
         """Make the tenants and everything in them; return when it runs."""
         self._remove_earlier()
         for tenant in TENANTS:
-            self._admin.run("apply", "-f", "-", stdin=json.dumps(_tenant(tenant)))
+            self._admin.run("apply", "-f", "-", stdin=json.dumps(objects.tenant_object(tenant)))
         for tenant in TENANTS:
             self._admin.run(
                 "wait", "--for=condition=Ready", f"tenant/{tenant}", f"--timeout={WAIT}"
             )
             self._as[tenant] = self._user(tenant)
-            self._as[tenant].run("apply", "-f", "-", stdin=json.dumps(_deployment(tenant)))
-        foreign = _pod("foreign", _web("beta"), nics=[{"name": "eth0", "ipAddress": FOREIGN}])
+            self._as[tenant].run("apply", "-f", "-", stdin=json.dumps(objects.deployment(tenant)))
+        nics = [{"name": "eth0", "ipAddress": FOREIGN}]
+        foreign = objects.pod("foreign", objects.web("beta"), nics=nics)
         self._as["beta"].run("apply", "-f", "-", stdin=json.dumps(foreign))
         self._say("tenants are ready; waiting for containers")
         for tenant in TENANTS:
@@ -97,7 +73,7 @@ class Demo:
             addresses = [
                 pod["status"]["podIP"] for pod in self._pods(tenant) if "app" in _labels(pod)
             ]
-            user.run("apply", "-f", "-", stdin=json.dumps(_vm(tenant, addresses)))
+            user.run("apply", "-f", "-", stdin=json.dumps(objects.vm(tenant, addresses)))
         self._as["beta"].run("wait", "--for=condition=Ready", "pod/foreign", f"--timeout={WAIT}")
         self._say("containers run; waiting for the VMs")
         for tenant in TENANTS:
@@ -139,22 +115,28 @@ class Demo:
         return Check("each tenant's pods run on several nodes", holds, "")
 
     def _inside(self, tenant: str, places: list[Place]) -> Iterator[Check]:
-        own = [place for place in places if place.tenant == tenant]
-        targets = [place.address for place in own if place.name != "foreign"]
+        own = [place for place in places if place.tenant == tenant and place.name != "foreign"]
+        expected = _expected(tenant, [place.address for place in own])
         for place in own:
-            if place.kind == "container" and place.name != "foreign":
-                heard = self._ask(tenant, place.name, targets)
-                wrong = [line for line in _expected(tenant, targets) if line not in heard]
-                yield Check(
-                    f"{tenant}: {place.name} on {place.node} reaches containers and VM "
-                    "(ICMP, HTTP)",
-                    not wrong,
-                    f": not {wrong}; heard {heard}" if wrong else "",
-                )
+            if place.kind == "container":
+                wrong = self._unheard(tenant, place.name, expected, own)
+                claim = f"{tenant}: {place.name} on {place.node} reaches containers and VM"
+                yield Check(f"{claim} (ICMP, HTTP)", not wrong, f": not {wrong}" if wrong else "")
+
+    def _unheard(self, tenant: str, pod: str, expected: list[str], own: list[Place]) -> list[str]:
+        """Return what a pod does not hear, asking again for ASKS_S: a VM may be booting anew."""
+        deadline = time.monotonic() + ASKS_S
+        while True:
+            heard = self._ask(tenant, pod, [place.address for place in own])
+            wrong = [line for line in expected if line not in heard]
+            if not wrong or time.monotonic() > deadline:
+                return wrong
+            time.sleep(POLL_S)
 
     def _ask(self, tenant: str, pod: str, addresses: list[str]) -> list[str]:
         """Return what a pod hears: lines `ping ADDRESS ok` and `http ADDRESS TENANT`."""
-        done = self._as[tenant].try_run("exec", pod, "--", "sh", "-c", _asking(addresses))
+        script = objects.asking(addresses)
+        done = self._as[tenant].try_run("exec", pod, "--", "sh", "-c", script)
         return done.stdout.splitlines() + done.stderr.splitlines()
 
     def _vm_asks(self) -> Iterator[Check]:
@@ -166,8 +148,8 @@ class Demo:
             yield Check(f"{tenant}: the VM reaches its containers (ICMP, HTTP)", not wrong, "")
 
     def _console(self, tenant: str, expected: list[str]) -> str:
-        """Return the VM's console once it says all that is expected, or after VM_ASKS_S."""
-        deadline = time.monotonic() + VM_ASKS_S
+        """Return the VM's console once it says all that is expected, or after ASKS_S."""
+        deadline = time.monotonic() + ASKS_S
         while True:
             console = self._as[tenant].try_run("logs", "vm").stdout
             if all(line in console for line in expected) or time.monotonic() > deadline:
@@ -221,7 +203,7 @@ class Demo:
             found = self._admin.try_run("get", "tenant", tenant, "-o", "json")
             if found.returncode != 0:
                 continue
-            if LABEL not in json.loads(found.stdout)["metadata"].get("labels", {}):
+            if objects.LABEL not in json.loads(found.stdout)["metadata"].get("labels", {}):
                 raise UserError(f"tenant {tenant} exists and is not the demo's: it is left alone")
             self._say(f"removing tenant {tenant} of an earlier demo")
             self._admin.run("delete", "tenant", tenant, f"--timeout={WAIT}")
@@ -243,81 +225,5 @@ def _labels(pod: dict[str, Any]) -> dict[str, str]:
     return labels
 
 
-def _asking(addresses: list[str]) -> str:
-    """Return a shell script that asks every address, at once, and prints a line each way.
-
-    `timeout` around wget, for Debian's busybox 1.35 crashes on wget's own -T.
-    """
-    each = (
-        "(ping -c 1 -W 2 $a >/dev/null 2>&1 && echo ping $a ok || echo ping $a no) & "
-        '(echo "http $a $(timeout 3 wget -q -O - http://$a/ 2>/dev/null)") & '
-    )
-    return f"for a in {' '.join(addresses)}; do {each} done; wait"
-
-
 def _expected(tenant: str, addresses: list[str]) -> list[str]:
     return [line for a in addresses for line in (f"ping {a} ok", f"http {a} {tenant}")]
-
-
-def _tenant(name: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Tenant",
-        "metadata": {"name": name, "labels": {LABEL: "true"}},
-    }
-
-
-def _web(tenant: str) -> dict[str, Any]:
-    serve = f"mkdir -p /www; echo {tenant} >/www/index.html; exec httpd -f -p 80 -h /www"
-    return {
-        "name": "web",
-        "image": "busybox",
-        "command": ["sh", "-c", serve],
-        "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "20m", "memory": "16Mi"}},
-    }
-
-
-def _deployment(tenant: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "web"},
-        "spec": {
-            "replicas": REPLICAS,
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {"labels": {"app": "web"}},
-                "spec": {"containers": [_web(tenant)], "terminationGracePeriodSeconds": 1},
-            },
-        },
-    }
-
-
-def _pod(name: str, container: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **spec},
-    }
-
-
-def _vm(tenant: str, addresses: list[str]) -> dict[str, Any]:
-    serve = f"mkdir -p /www; echo {tenant} >/www/index.html; httpd -p 80 -h /www"
-    script = f"#!/bin/sh\n{serve}\n{_asking(addresses)}\n"
-    machine = {
-        "name": "vm",
-        "image": "vm",
-        "cloudInitUserDataScript": script,
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "128Mi"},
-            "limits": {"cpu": "1", "memory": "128Mi"},
-        },
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "vm"},
-        "spec": {"virtualMachine": machine, "terminationGracePeriodSeconds": 1},
-    }
