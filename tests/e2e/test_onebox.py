@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -42,6 +43,41 @@ def test_the_demo_is_true(onebox: Cloud):
     done = onebox.ursa("demo", check=False)
     assert done.returncode == 0, done.stdout + done.stderr + onebox.logs()
     assert "all true" in done.stderr
+
+
+def test_killing_each_process_in_turn_does_not_change_the_demos_outcome(onebox: Cloud):
+    """Also each containerd and one QEMU, which restarts by its pod's policy."""
+    over = threading.Event()
+    killed: list[str] = []
+    killer = threading.Thread(target=kill_in_turn, args=(onebox, over, killed))
+    killer.start()
+    try:
+        done = onebox.ursa("demo", check=False)
+    finally:
+        over.set()
+        killer.join()
+    assert done.returncode == 0, f"killed {killed}: {done.stdout}{done.stderr}{onebox.logs()}"
+    assert "QEMU" in killed and len(killed) > 8, f"the demo was over too soon: killed {killed}"
+    until(lambda: {c["state"] for c in onebox.status()["components"]} == {"Ready"})
+
+
+def kill_in_turn(onebox: Cloud, over: threading.Event, killed: list[str]) -> None:
+    """SIGKILL one process after another, each when all are ready again; a QEMU once one runs."""
+    names = [part.name for part in onebox.components() if part.name != "supervisor"]
+    machine_killed = False
+    while names and not over.wait(0.5):
+        parts = {part.name: part for part in onebox.components()}
+        machines = onebox.machines()
+        if machines and not machine_killed:
+            os.kill(machines[0], signal.SIGKILL)
+            killed.append("QEMU")
+            machine_killed = True
+        elif all(part.state == "Ready" for part in parts.values()):
+            name = names.pop(0)
+            pid = parts[name].pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            killed.append(name)
 
 
 def test_a_components_death_is_mended_and_said(onebox: Cloud):

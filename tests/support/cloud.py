@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ursa.base import cgroup
+from ursa.onebox import cluster as onebox
 from ursa.onebox import containerd, host, tools
 from ursa.onebox.layout import existing_cluster
 
@@ -87,6 +88,20 @@ class Cloud:
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.ursa("status", "-o", "json", check=False).stdout)
         return document
+
+    def components(self) -> list[onebox.Health]:
+        """Every component's health, straight from the machine."""
+        return onebox.status(existing_cluster(self.data_dir))
+
+    def machines(self) -> list[int]:
+        """The pids of this cloud's QEMUs."""
+        found = []
+        for node in existing_cluster(self.data_dir).nodes:
+            for pid in cgroup.pids(f"{node.cgroup}/pods"):
+                name = Path(f"/proc/{pid}/comm")
+                if name.exists() and name.read_text().startswith("qemu"):
+                    found.append(pid)
+        return found
 
     def component(self, name: str) -> dict[str, Any]:
         found: dict[str, Any]

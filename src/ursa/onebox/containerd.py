@@ -125,20 +125,33 @@ def shims(node: Node) -> dict[int, str]:
 
 
 def clear_remains(node: Node) -> None:
-    """Remove what a dead containerd left. The images stay. Only while containerd is down."""
-    kill_all(node)
+    """Remove what a dead containerd left. The images stay, and so do the node's VMs.
+
+    Only while containerd is down.
+    """
+    kill_and_wait(lambda: shims(node).keys() | _container_pids(node))
     _remove_shim_sockets(node)
     unmount_below(state(node))
     for folder in (state(node), _runc_root(node)):
         shutil.rmtree(folder, ignore_errors=True)
     _remove_cni_results(node)
-    cgroup.remove(f"{node.cgroup}/pods")
+    cgroup.remove(f"{node.cgroup}/pods")  # as far as no VM is in it
     cgroup.make(f"{node.cgroup}/pods")
 
 
-def kill_all(node: Node) -> None:
-    """Kill the node's shims and everything in its pods' cgroups."""
-    kill_and_wait(lambda: shims(node).keys() | cgroup.pids(f"{node.cgroup}/pods"))
+def _tasks(node: Node) -> list[str]:
+    """Return the ids of the sandboxes and containers that containerd's state knows."""
+    folder = state(node) / "io.containerd.runtime.v2.task" / SHIM_NAMESPACE
+    return [task.name for task in folder.iterdir()] if folder.exists() else []
+
+
+def _container_pids(node: Node) -> set[int]:
+    """Return the processes in containers' cgroups: pods/<pod uid>/<container id>."""
+    tasks = set(_tasks(node))
+    tree = cgroup.controller("pids")
+    folders = (tree / f"{node.cgroup}/pods".lstrip("/")).glob("*/*") if tree else ()
+    groups = [f"{node.cgroup}/pods/{f.parent.name}/{f.name}" for f in folders if f.name in tasks]
+    return set().union(*(cgroup.pids(group) for group in groups))
 
 
 def kill_and_wait(find: Callable[[], AbstractSet[int]]) -> None:
@@ -160,9 +173,8 @@ def kill_and_wait(find: Callable[[], AbstractSet[int]]) -> None:
 
 
 def _remove_shim_sockets(node: Node) -> None:
-    tasks = state(node) / "io.containerd.runtime.v2.task" / SHIM_NAMESPACE
-    for task in tasks.iterdir() if tasks.exists() else ():
-        name = f"{node.containerd_socket}/{SHIM_NAMESPACE}/{task.name}"
+    for task in _tasks(node):
+        name = f"{node.containerd_socket}/{SHIM_NAMESPACE}/{task}"
         (SHIM_SOCKETS / hashlib.sha256(name.encode()).hexdigest()).unlink(missing_ok=True)
 
 
