@@ -11,9 +11,8 @@ import asyncio
 import statistics
 import time
 
-from harness import emit, machine
-
 from cloud import Cloud, cloud
+from harness import emit, machine
 from ursa.base.config import TlsFiles
 from ursa.client import Client, Key, Lister
 from ursa.kinds.container import Container

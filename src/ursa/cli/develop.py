@@ -14,8 +14,8 @@ from ursa.onebox import packages, preflight
 from ursa.onebox.errors import UserError
 
 CHECKS = (
-    ("format", ("ruff", "format", "--check", "-q", ".")),
-    ("lint", ("ruff", "check", "-q", ".")),
+    ("format", ("ruff", "format", "--no-cache", "--check", "-q", ".")),
+    ("lint", ("ruff", "check", "--no-cache", "-q", ".")),
     ("types", ("mypy", "src")),
     ("imports", ("lint-imports",)),
 )

@@ -199,7 +199,10 @@ async def test_after_the_loss_of_every_process_pods_run_again(containerd_node):
             await until(lambda name=name: is_ready(api, name))
         agent.kill()
         containerd_node.kill()
-        containerd.kill_all(containerd_node.node)
+        node = containerd_node.node
+        containerd.kill_and_wait(
+            lambda: containerd.shims(node).keys() | cgroup.pids(f"{node.cgroup}/pods")
+        )
         await asyncio.to_thread(containerd_node.start)
         agent.start()
         doc = await until(lambda: _restarted(api), 30)
