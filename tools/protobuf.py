@@ -31,7 +31,7 @@ EXTRA_ROOTS = (
 # Messages that JSON shows as something else: api/protobuf.py knows them by these names.
 SPECIAL = {
     f"{META}.Time": "time",
-    f"{META}.MicroTime": "time",
+    f"{META}.MicroTime": "micro_time",
     f"{META}.FieldsV1": "raw",
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int_or_string",
