@@ -31,9 +31,6 @@ LOG_KEPT = 3  # rotated files beside the live one
 ROTATE_EVERY_S = 10.0
 STOP_GRACE_S = 5.0  # our processes end in milliseconds; the API server drains its watches
 
-# gRPC reads it when it is imported: our children exec at once, its fork handlers only complain.
-ENVIRONMENT = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
-
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """run/<name>.json"""
@@ -126,7 +123,7 @@ class Supervisor:
         return process.start(
             component.argv,
             log=self._cluster.log(component.name),
-            environment=os.environ | ENVIRONMENT,
+            environment=os.environ | dict(component.environment),
             group=component.cgroup,
             namespace=component.netns,
             cwd=self._cluster.data_dir,
