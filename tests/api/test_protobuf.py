@@ -142,6 +142,12 @@ def json_names(message: str) -> set[str]:
     return names - NOT_IN_PROTOBUF
 
 
+def test_every_kind_of_kubernetes_has_its_message():
+    """If this fails for a kind just registered, run tools/protobuf.py."""
+    kinds = {resource.schema for resource in RESOURCES if resource.schema.startswith("io.k8s.")}
+    assert kinds | set(protobuf._EXTRA.values()) <= set(MESSAGES)
+
+
 def test_no_message_contains_itself():
     def visit(message: str, above: tuple[str, ...]) -> None:
         assert message not in above
