@@ -165,22 +165,36 @@ BOOT_SECTOR = (
 )
 
 
-def test_a_plain_qcow2_boots_by_its_own_loader(node, sandbox, tmp_path):
-    raw = tmp_path / "raw"
-    raw.write_bytes(BOOT_SECTOR.ljust(510, b"\0") + struct.pack("<H", 0xAA55) + bytes(1 << 20))
-    disk = tmp_path / "disk.qcow2"
-    command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(raw), str(disk)]
+def create_from_disk(node, sandbox, folder, boot_sector):
+    """Return a machine made of a disk that is only in a file of ours."""
+    (folder / "raw").write_bytes(boot_sector.ljust(512, b"\0") + bytes(1 << 20))
+    disk = folder / "disk.qcow2"
+    command = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(folder / "raw"), str(disk)]
     subprocess.run(command, check=True)
-    url = f"file:{disk}"
-    image = cri.ImageSpec(image=url)
+    image = cri.ImageSpec(image=f"file:{disk}")
     node.images.PullImage(cri.PullImageRequest(image=image))
     try:
-        machine = node.create(sandbox, image=url)
+        return node.create(sandbox, image=image.image)
     finally:
         node.images.RemoveImage(cri.RemoveImageRequest(image=image))  # the machine keeps its own
+
+
+def test_a_plain_qcow2_boots_by_its_own_loader(node, sandbox, tmp_path):
+    sector = BOOT_SECTOR.ljust(510, b"\0") + struct.pack("<H", 0xAA55)
+    machine = create_from_disk(node, sandbox, tmp_path, sector)
     node.launch(machine)
     assert node.await_exit(machine).exit_code == 0
-    assert "ok" in node.console()
+    assert any(line.endswith("ok") for line in node.console())
+
+
+def test_an_image_that_does_not_boot_ends_its_machine_and_says_what_is_missing(
+    node, sandbox, tmp_path
+):
+    machine = create_from_disk(node, sandbox, tmp_path, b"")
+    node.launch(machine)
+    ended = node.await_exit(machine)
+    assert ended.exit_code == 137
+    assert "has nothing to boot: it needs a boot loader" in ended.message
 
 
 def test_what_is_half_made_when_the_runtime_dies_is_undone(node, sandbox):

@@ -275,7 +275,9 @@ def _why_unready(pod: Pod, mains: Sequence[ContainerStatus]) -> tuple[str, str]:
     """Return reason and message. A machine has no status that shows what it waits for."""
     waiting = mains[0].state.waiting if pod.spec.virtual_machine and mains else None
     if waiting is not None and waiting.message:
-        return waiting.reason, waiting.message
+        last = mains[0].last_state.terminated
+        why = f"; it ended before: {last.message}" if last and last.message else ""
+        return waiting.reason, f"{waiting.message}{why}"
     noun = "VirtualMachine" if pod.spec.virtual_machine else "Containers"
     unready = " ".join(s.name for s in mains if not s.ready)
     return f"{noun}NotReady", f"{noun.lower()} with unready status: [{unready}]"

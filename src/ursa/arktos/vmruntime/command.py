@@ -28,6 +28,9 @@ SANDBOX = "on,obsolete=deny,spawn=deny,resourcecontrol=deny"
 # runtime is away, and is then ended.
 ACTIONS = "shutdown=pause,panic=pause,reboot=reset"
 
+# SeaBIOS says on the first serial line (port 0x3f8, little-endian) what it boots, or cannot.
+FIRMWARE_TO_CONSOLE = ("-fw_cfg", "name=etc/sercon-port,string=\udcf8\x03")
+
 
 class Accelerator(StrEnum):
     KVM = "kvm"
@@ -77,7 +80,7 @@ def uid(machine_id: str) -> int:
 
 def _boot(machine: MachineRecord) -> tuple[str, ...]:
     if not machine.kernel:
-        return ()
+        return FIRMWARE_TO_CONSOLE
     initrd = ("-initrd", machine.initrd) if machine.initrd else ()
     return ("-kernel", machine.kernel, *initrd, "-append", machine.append)
 

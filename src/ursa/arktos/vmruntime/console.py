@@ -21,6 +21,8 @@ import msgspec
 
 BATCH_BYTES = 64 * 1024  # read at once
 LINE_BYTES_MAX = 16 * 1024  # as containerd's; a longer line goes in pieces tagged P
+# What SeaBIOS says when no disk has a boot loader; then it waits for ever.
+UNBOOTABLE = b"No bootable device."
 # What a busybox shell asks a terminal for before every prompt: where the cursor is.
 CURSOR_QUERY = b"\x1b[6n"
 FALLOC_FL_KEEP_SIZE = 0x01
@@ -78,6 +80,8 @@ class Console:
     raw: Path
     log: Path
     mark_file: Path
+    unbootable: bool = False
+    """Whether the firmware has said that nothing can be booted."""
     _position: int = -1  # in the raw file; -1 until the mark is read
     _punched: int = 0
     _log_fd: int = field(default=-1)
@@ -94,6 +98,7 @@ class Console:
         lines, taken = convert(data, time_ns, final=final and len(data) < BATCH_BYTES)
         if taken == 0:
             return False
+        self.unbootable = self.unbootable or UNBOOTABLE in data
         self._append(lines, self._position + taken)
         return True
 

@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 PUMP_EVERY_S = 0.1  # how late a console line may be in the log
 SOCKET_PATH_MAX = 107  # bytes of sun_path, without its end
 
+UNBOOTABLE = (
+    "image {image} has nothing to boot: it needs a boot loader on its disk, or a kernel beside it"
+)
+
 
 class Machines:
     def __init__(
@@ -243,7 +247,7 @@ class Machines:
         The record comes before QEMU is ended: QEMU is what a crash in between would be told by.
         """
         console = self._console(record)
-        pump = asyncio.get_running_loop().create_task(self._pump(console))
+        pump = asyncio.get_running_loop().create_task(self._pump(record, console, running))
         try:
             end = await running.watch()
         finally:
@@ -271,13 +275,17 @@ class Machines:
             self._consoles[record.id] = Console(folder / "console.raw", log_file, mark)
         return self._consoles[record.id]
 
-    async def _pump(self, console: Console) -> None:
+    async def _pump(self, record: MachineRecord, console: Console, running: Machine) -> None:
+        """Log the console for as long as there is one; end a machine that cannot boot."""
         while True:
             try:
                 more = console.pump(self._now_ns())
             except OSError as fault:  # a full disk: the raw file keeps it until there is room
                 log.warning("console not logged", extra={"fault": str(fault)})
                 more = False
+            if console.unbootable and not record.kernel:
+                await running.quit(UNBOOTABLE.format(image=record.image))
+                return
             await asyncio.sleep(0 if more else PUMP_EVERY_S)
 
     def _drain(self, console: Console) -> None:
