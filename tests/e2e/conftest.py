@@ -2,10 +2,15 @@
 
 import pytest
 
-from cloud import cloud
+from cloud import cloud, shim_sockets
 
 
 @pytest.fixture(scope="session")
-def onebox():
+def sockets_before():
+    return shim_sockets()
+
+
+@pytest.fixture(scope="session")
+def onebox(sockets_before):
     with cloud() as made:
         yield made

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from cloud import ROOT, Cloud, remains, until
+from cloud import ROOT, Cloud, cloud, remains, shim_sockets, until
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -149,8 +149,20 @@ def test_errors_are_one_line_that_says_what_to_do(onebox: Cloud):
     subprocess.run(["rm", "-rf", "/tmp/ursa-e2e-other"], check=True)
 
 
-def test_down_with_purge_leaves_nothing(onebox: Cloud):
+def test_two_clusters_run_side_by_side_and_end_apart(onebox: Cloud):
+    with cloud("--nodes", "1") as second:
+        second.kubectl("run", "alone", "--image=busybox", "--", "sleep", "9999")
+        second.kubectl("wait", "--for=condition=Ready", "pod/alone", "--timeout=60s")
+        cluster_id = second.cluster_id()
+        second.ursa("down", "--purge")
+        assert remains(cluster_id, second.data_dir) == []
+    assert {c["state"] for c in onebox.status()["components"]} == {"Ready"}
+    until(lambda: all_running(onebox))
+
+
+def test_down_with_purge_leaves_nothing(onebox: Cloud, sockets_before: set[str]):
     cluster_id = onebox.cluster_id()
     onebox.ursa("down", "--purge")
     assert remains(cluster_id, onebox.data_dir) == []
+    assert shim_sockets() <= sockets_before
     assert not (onebox.data_dir / "cluster.json").exists()

@@ -47,8 +47,8 @@ class Cloud:
             raise AssertionError(f"ursa {' '.join(words)}: {done.stdout}{done.stderr}{self.logs()}")
         return done
 
-    def up(self) -> None:
-        self.ursa("up", "--port", str(self.port))
+    def up(self, *words: str) -> None:
+        self.ursa("up", "--port", str(self.port), *words)
 
     def kubectl(
         self,
@@ -151,12 +151,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def cloud() -> Iterator[Cloud]:
-    """Bring a cloud up; end and purge it, whatever happened."""
+def cloud(*words: str) -> Iterator[Cloud]:
+    """Bring a cloud up by `ursa up` with `words`; end and purge it, whatever happened."""
     folder = Path(tempfile.mkdtemp(prefix="ursa-e2e-", dir="/tmp"))
     made = Cloud(folder, free_port())
     try:
-        made.up()
+        made.up(*words)
         yield made
     finally:
         made.ursa("down", "--purge", check=False)
@@ -180,6 +180,11 @@ def remains(cluster_id: str, data_dir: Path) -> list[str]:
             if str(data_dir) in command:
                 found.append(f"process {entry}: {command[:120]}")
     return found
+
+
+def shim_sockets() -> set[str]:
+    """Return the shims' sockets of all containerds of this machine: their names are hashes."""
+    return set(_listed("/run/containerd/s"))
 
 
 def _listed(folder: str | Path) -> list[str]:

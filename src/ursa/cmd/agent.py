@@ -24,8 +24,6 @@ from ursa.cmd.run import run
 from ursa.kinds.container import ResourceList
 from ursa.kinds.pod import Pod
 
-STARTS_DIR = "/run/ursa/starts"  # one for all agents of the machine
-
 
 class RuntimeConfig(Config):
     name: str
@@ -52,7 +50,8 @@ class AgentConfig(Config):
     cpu_millicores: int
     memory_bytes: int
     pods_max: int
-    starts_dir: str = STARTS_DIR
+    starts_dir: str
+    """One for all agents of a machine: they share its bound of pod starts at once."""
 
 
 def main(argv: list[str]) -> None:

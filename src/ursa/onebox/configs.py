@@ -91,6 +91,7 @@ def _node_configs(node: Node, objects: Path) -> dict[str, dict[str, Any]]:
                 {"name": "qemu", "kind": "vm", "endpoint": str(node.vm_socket)},
             ],
             "pods_dir": str(node.dir / "pods"),
+            "starts_dir": str(cluster.path("run", "starts")),
             "cgroup": f"{node.cgroup}/pods",
         }
         | capacity(cluster),
