@@ -342,6 +342,8 @@ class Cache:
             collection = self._collections.get((group, plural))
             if collection is None:  # a kind that this release does not serve
                 continue
+            if event.value is None and event.previous is None:  # nothing was there
+                continue
             change = collection.apply(event, (tenant, namespace, name))
             changed.setdefault((group, plural), []).append(change)
         for kind, changes in changed.items():

@@ -55,8 +55,9 @@ class ApiServerConfig(Config):
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="ursa apiserver", description=__doc__)
     parser.add_argument("--config", required=True, help="JSON file; see ApiServerConfig")
-    config = load(ApiServerConfig, parser.parse_args(argv).config)
+    path = parser.parse_args(argv).config
     try:
+        config = load(ApiServerConfig, path)
         run(lambda: serve(config))
     except (ConfigError, StoreError) as fault:
         raise SystemExit(f"ursa apiserver: {fault}") from fault
