@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ursa.api.cache import Cache, Selection, store_key
+from ursa.api.cache import Cache, store_key
+from ursa.api.items import Selection
 from ursa.api.request import ALL_TENANTS
 from ursa.api.selectors import FieldRequirement, LabelRequirement
 from ursa.kinds.registry import find

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -39,6 +41,7 @@ def authority() -> pki.Authority:
 def folder() -> Path:
     """Where this test run's certificates are."""
     made = Path(mkdtemp(prefix="ursa-test-api-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
     pki.save(made / "ca.crt", authority().cert_pem(), secret=False)
     pki.save(made / "sa.key", pki.authority_key_pem(authority()), secret=True)
     return made

@@ -12,74 +12,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from ursa.api.documents import Document, parse
+from ursa.api.documents import Document
+from ursa.api.items import (
+    Change,
+    Item,
+    Name,
+    Selection,
+    Tell,
+    envelope_type,
+    text_of,
+    value_at,
+)
 from ursa.api.request import ALL_TENANTS
-from ursa.api.selectors import INDEXED_FIELDS, FieldRequirement, LabelRequirement, selectable
+from ursa.api.selectors import INDEXED_FIELDS, selectable
 from ursa.kinds.registry import Resource
 from ursa.store.engine import Store
 from ursa.store.log import Compacted, Event
-
-Name = tuple[str, str, str]  # tenant, namespace, name
-
-
-class Item(msgspec.Struct, gc=False, eq=False):
-    """One object at one revision."""
-
-    tenant: str
-    namespace: str
-    name: str
-    revision: int
-    value: bytes
-    labels: dict[str, str]
-    fields: tuple[str, ...]  # values of selectors.selectable(resource), in its order
-    _doc: Document | None = None
-
-    @property
-    def key(self) -> Name:
-        return self.tenant, self.namespace, self.name
-
-    def document(self) -> Document:
-        """Return the decoded object; it is kept and shared."""
-        if self._doc is None:
-            self._doc = parse(self.value, self.revision)
-        return self._doc
-
-
-class Change(NamedTuple):
-    revision: int
-    old: Item | None
-    new: Item | None  # None: deleted
-
-    @property
-    def item(self) -> Item:
-        """The newest state there was."""
-        item = self.new or self.old
-        assert item is not None
-        return item
-
-
-Tell = Callable[[Sequence[Change]], None]
-
-
-class Selection(NamedTuple):
-    """Which objects of a resource."""
-
-    tenant: str  # ALL_TENANTS for any
-    namespace: str = ""  # "" for any
-    labels: tuple[LabelRequirement, ...] = ()
-    fields: tuple[FieldRequirement, ...] = ()
-
-    @property
-    def is_whole(self) -> bool:
-        return not self.labels and not self.fields
-
-    def value(self, field: str) -> str | None:
-        """Return the value that a field must be equal to, if the selection says one."""
-        return next((r.value for r in self.fields if r.field == field and r.is_equal), None)
 
 
 class Space:
@@ -117,7 +69,7 @@ class Collection:
         self.changes = 0  # applied since the start: moves whenever an object does
         self._fields = selectable(resource)
         self._indexed = [(i, f) for i, f in enumerate(self._fields) if f in INDEXED_FIELDS]
-        self._envelope = msgspec.json.Decoder(_envelope(self._fields))
+        self._envelope = msgspec.json.Decoder(envelope_type(self._fields))
         self._tenants: dict[str, dict[str, Space]] = {}
         # (label or field, value) → tenant → objects
         self._index: dict[tuple[str, str], dict[str, dict[Name, Item]]] = {}
@@ -171,7 +123,7 @@ class Collection:
 
     def _selected_by(self, value: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
         envelope: Any = self._envelope.decode(value)
-        fields = tuple(_text(_at(envelope, path)) for path in self._fields)
+        fields = tuple(text_of(value_at(envelope, path)) for path in self._fields)
         return envelope.metadata.labels or {}, fields
 
     def _put(self, item: Item, old: Item | None) -> None:
@@ -372,43 +324,3 @@ def store_key(resource: Resource, tenant: str, namespace: str, name: str) -> str
 
 def _key(item: Item) -> Name:
     return item.key
-
-
-class _Labels(msgspec.Struct):
-    labels: dict[str, str] | None = None
-
-
-def _envelope(paths: Sequence[str]) -> type[msgspec.Struct]:
-    """Return a type that decodes an object's labels and the fields at `paths`, nothing else."""
-    tree: dict[str, Any] = {}
-    for path in paths:
-        node = tree
-        *parents, leaf = path.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = None
-    return _struct("Envelope", tree, [("metadata", _Labels)])
-
-
-def _struct(name: str, tree: dict[str, Any], more: Sequence[tuple[str, Any]]) -> Any:
-    fields: list[Any] = [
-        (key, Any if child is None else _struct(key, child, ()) | None, None)
-        for key, child in tree.items()
-    ]
-    return msgspec.defstruct(name, [*more, *fields])
-
-
-def _at(envelope: Any, path: str) -> Any:
-    for part in path.split("."):
-        if envelope is None:
-            return None
-        envelope = getattr(envelope, part)
-    return envelope
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):  # an event's source is selected by its component
-        return str(value.get("component", ""))
-    return "" if value is None else str(value)

@@ -14,8 +14,8 @@ from functools import lru_cache
 import msgspec
 import yaml
 
-from ursa.api.cache import Item
 from ursa.api.documents import list_head, media_type, parse, partial, wire
+from ursa.api.items import Item
 from ursa.api.message import JSON, Response
 from ursa.base.errors import BadRequest, NotAcceptable
 from ursa.kinds.registry import Resource

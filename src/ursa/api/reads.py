@@ -15,9 +15,9 @@ import msgspec
 
 from ursa.api import selectors, watch
 from ursa.api.app import App
-from ursa.api.cache import Item, Name, Selection
 from ursa.api.call import Call
 from ursa.api.forms import Form, answer
+from ursa.api.items import Item, Name, Selection
 from ursa.api.message import Response, Stream, pieces
 from ursa.api.request import ALL_TENANTS
 from ursa.api.watch import Start

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ursa.api.cache import Cache, Change, Collection, Item, Selection
+from ursa.api.cache import Cache, Collection
 from ursa.api.forms import Renderer
+from ursa.api.items import Change, Item, Selection
 from ursa.api.message import JSON, Response, Stream, pieces
 from ursa.base.errors import Expired
 from ursa.store.log import Compacted
