@@ -18,6 +18,7 @@ from ursa.kinds.volume import Volume, VolumeProjection
 for found in pkgutil.iter_modules(ursa.kinds.__path__):
     importlib.import_module(f"ursa.kinds.{found.name}")
 
+OWN_VIEWS = [cls for cls in VIEWS if cls.__module__.startswith("ursa.kinds.")]  # tests add more
 POD_SPEC = "io.k8s.api.core.v1.PodSpec"
 # Read by nobody here, and so not kept by views: what validation refuses, and Windows' own.
 NOT_IN_VIEWS = {Volume, VolumeProjection}
@@ -57,7 +58,7 @@ def pairs(node, definition, seen):
             yield from pairs(below, definition_of(schema), seen)
 
 
-@pytest.mark.parametrize("cls", VIEWS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", OWN_VIEWS, ids=lambda cls: cls.__name__)
 def test_every_field_of_a_view_is_one_of_its_schema(cls):
     view = VIEWS[cls]
     resource = find_kind(view.group, view.version, view.kind)
