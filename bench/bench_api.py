@@ -116,8 +116,8 @@ def load(pipe: Connection, port: int, folder: str) -> None:
             pipe.send(uvloop.run(drive(port, context, kind, clients, seconds, namespace)))
 
 
-async def fill(port: int, context: ssl.SSLContext, namespace: str) -> float:
-    """Create LISTED objects; return how many there are."""
+async def fill(port: int, context: ssl.SSLContext, namespace: str) -> tuple[float, int]:
+    """Create LISTED objects."""
     done = [0]
     ended = []
     loop = asyncio.get_running_loop()
@@ -127,12 +127,13 @@ async def fill(port: int, context: ssl.SSLContext, namespace: str) -> float:
         await loop.create_connection(lambda c=client: c, HOST, port, ssl=context)
         ended.append(client.ended)
     await asyncio.gather(*ended)
-    return done[0]
+    return 0.0, done[0]
 
 
 async def drive(
     port: int, context: ssl.SSLContext, kind: str, clients: int, seconds: float, namespace: str
-) -> float:
+) -> tuple[float, int]:
+    """Return requests per second, and how many there were, warm-up included."""
     done = [0]
     mine = []
     loop = asyncio.get_running_loop()
@@ -150,8 +151,8 @@ async def drive(
     rate = (done[0] - before) / (time.monotonic() - began_s)
     for client in mine:
         client.is_stopped = True
-    await asyncio.sleep(0.1)
-    return rate
+    await asyncio.gather(*(client.ended for client in mine))
+    return rate, done[0]
 
 
 @contextmanager
@@ -256,16 +257,18 @@ def bench(operator: Operator, port: int, pid: int, folder: Path, runs: int, run_
         operator.namespace(name)
     operator.request("POST", CONFIGMAPS.format("got"), {"metadata": {"name": "one"}} | DATA)
 
-    def order(kind: str, clients: int, namespace: str) -> float:
+    def order(kind: str, clients: int, namespace: str) -> tuple[float, int]:
         here.send((kind, clients, run_s, namespace))
-        return float(here.recv())
+        result: tuple[float, int] = here.recv()
+        return result
 
     def rate(name: str, kind: str, clients: int, namespace: str) -> None:
         rates, costs = [], []
         for _ in range(runs):
             before_s = cpu_s(pid)
-            rates.append(order(kind, clients, namespace))
-            costs.append((cpu_s(pid) - before_s) * 1e6 / (rates[-1] * (run_s + WARM_UP_S)))
+            per_s, done = order(kind, clients, namespace)
+            rates.append(per_s)
+            costs.append((cpu_s(pid) - before_s) * 1e6 / done)
         emit(f"{name}_per_s", rates, "1/s")
         emit(f"{name}_cpu_us", costs, "us")
 

@@ -9,7 +9,8 @@ from ursa.api.authentication import Authenticator
 from ursa.api.authorization import Authorizer
 from ursa.api.cache import Cache
 from ursa.api.call import Call
-from ursa.api.forms import Renderer, answer, include_of, negotiate
+from ursa.api.documents import wire
+from ursa.api.forms import Form, Renderer, answer, include_of, negotiate
 from ursa.api.incoming import Ids
 from ursa.api.message import Response
 from ursa.api.nodes import Agents
@@ -54,5 +55,7 @@ class App:
 
     def rendered(self, call: Call, status: int, value: bytes, revision: int) -> Response:
         """Return one object as a response."""
+        if negotiate(call.request.headers.get("accept", "")) is Form.OBJECT:
+            return Response(status, wire(value, revision))
         renderer = self.renderer(call)
         return answer(status, renderer.item(value, revision), renderer.form)

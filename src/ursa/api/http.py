@@ -18,6 +18,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 import httptools
@@ -43,6 +44,16 @@ _LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 _NO_BODY = frozenset((101, 204, 304))
+
+
+@lru_cache(64)
+def _content_line(content_type: str) -> bytes:
+    return f"Content-Type: {content_type}\r\nCache-Control: no-cache, private\r\n".encode()
+
+
+@lru_cache(256)
+def _header_name(raw: bytes) -> str:
+    return raw.decode("latin-1").lower()
 
 
 class Counts:
@@ -196,7 +207,7 @@ class Connection:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        key, text = _header_name(name), value.decode("latin-1")
         known = self._headers.get(key)
         self._headers[key] = text if known is None else f"{known},{text}"
 
@@ -308,10 +319,10 @@ class Connection:
 
     def _head(self, response: Response, keeps_alive: bool) -> bytes:
         line = _LINES.get(response.status) or f"HTTP/1.1 {response.status} -\r\n".encode()
-        extra = "".join(f"{name}: {value}\r\n" for name, value in response.headers)
-        content = f"Content-Type: {response.content_type}\r\nCache-Control: no-cache, private\r\n"
-        end = b"" if keeps_alive else b"Connection: close\r\n"
-        return line + self._shared.date + (content + extra).encode("latin-1") + end
+        head = line + self._shared.date + _content_line(response.content_type)
+        for name, value in response.headers:
+            head += f"{name}: {value}\r\n".encode("latin-1")
+        return head if keeps_alive else head + b"Connection: close\r\n"
 
     # Refusing
 

@@ -31,7 +31,8 @@ LIMIT_MAX = 1 << 31
 
 def get(app: App, call: Call) -> Response:
     """GET …/{plural}/{name} → 200 and the object."""
-    _check_revision(app, _revision(call.request.query.get("resourceVersion", "")))
+    if call.request.query:
+        _check_revision(app, _revision(call.request.query.get("resourceVersion", "")))
     item = app.cache.collection(call.resource).get(call.tenant, call.namespace, call.name)
     if item is None:
         raise call.missing()
