@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ursa.base import cgroup
-from ursa.onebox import cluster as onebox
-from ursa.onebox import containerd, host, tools
+from ursa.onebox import containerd, health, host, tools
 from ursa.onebox.layout import existing_cluster
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +88,9 @@ class Cloud:
         document: dict[str, Any] = json.loads(self.ursa("status", "-o", "json", check=False).stdout)
         return document
 
-    def components(self) -> list[onebox.Health]:
+    def components(self) -> list[health.Health]:
         """Every component's health, straight from the machine."""
-        return onebox.status(existing_cluster(self.data_dir))
+        return health.status(existing_cluster(self.data_dir))
 
     def machines(self) -> list[int]:
         """The pids of this cloud's QEMUs."""

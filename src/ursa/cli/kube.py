@@ -15,7 +15,7 @@ import typer
 
 from ursa.cli.lifecycle import DataDir
 from ursa.cli.output import say
-from ursa.onebox import identities, tools
+from ursa.onebox import tools
 from ursa.onebox.errors import UserError
 from ursa.onebox.layout import Cluster, data_dir_from, existing_cluster, write_atomic
 
@@ -24,6 +24,8 @@ def admin_kubeconfig(cluster: Cluster) -> Path:
     """Return the operator's kubeconfig, written if it is missing."""
     path = cluster.path("admin.kubeconfig")
     if not path.exists():
+        from ursa.onebox import identities  # X.509 is most of a command's start
+
         write_private(path, identities.kubeconfig(cluster, tenant=None, user="admin"))
     return path
 
@@ -55,6 +57,8 @@ def kubeconfig(
     data_dir: DataDir = None,
 ) -> None:
     """Print a kubeconfig with a fresh certificate for a user of a tenant."""
+    from ursa.onebox import identities
+
     cluster = existing_cluster(data_dir_from(data_dir))
     if tenant is None and user != "admin":
         raise UserError(f"--user {user} needs --tenant: the operator's user is admin")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ursa.cli.output import Output, duration, say
-from ursa.onebox import cluster as onebox
+from ursa.onebox import health
 from ursa.onebox.components import components
 from ursa.onebox.errors import UserError
 from ursa.onebox.layout import (
@@ -47,6 +47,8 @@ def up(
     data_dir: DataDir = None,
 ) -> None:
     """Bring the cloud up on this machine; install and build what is missing."""
+    from ursa.onebox import cluster as onebox  # its imports are most of a command's start
+
     directory = data_dir_from(data_dir)
     began_s = time.monotonic()
     with locked(directory):
@@ -70,6 +72,8 @@ def down(
     data_dir: DataDir = None,
 ) -> None:
     """End every process and remove all that was made; the data stays unless --purge."""
+    from ursa.onebox import cluster as onebox
+
     directory = data_dir_from(data_dir)
     if load_cluster(directory) is None:
         say(f"no cluster in {directory}: nothing to do")
@@ -99,7 +103,7 @@ def status(output: OutputFormat = Output.TABLE, data_dir: DataDir = None) -> Non
     from ursa.cli.overview import overview
 
     cluster = existing_cluster(data_dir_from(data_dir))
-    rows = onebox.status(cluster)
+    rows = health.status(cluster)
     overview(cluster, rows, COLUMNS, output)
     if any(row.state != "Ready" for row in rows):
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import Any
 from ursa.cli.kube import admin_kubeconfig
 from ursa.cli.output import Output, show, table
 from ursa.onebox import tools
-from ursa.onebox.cluster import Health
+from ursa.onebox.health import Health
 from ursa.onebox.layout import Cluster
 
 API_TIMEOUT = "3s"

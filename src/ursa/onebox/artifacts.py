@@ -1,4 +1,4 @@
-"""What is built once for a checkout and used by all its clusters: images and BPF programs.
+"""What is built once for a checkout and used by all its clusters.
 
 They are built in the environment's own folder, so that a new data directory costs no build; a
 cluster gets its own links to them (copies where it lies on another file system), so that
@@ -12,6 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from ursa.cni.install import PLUGIN, build_client
 from ursa.mizar.loader import build_objects
 from ursa.onebox import images, vmimage
 from ursa.onebox.errors import UserError
@@ -30,6 +31,17 @@ def built() -> Path:
 def ensure_programs() -> Path:
     """Compile the BPF programs unless they are current; return their folder."""
     return build_objects(built() / "bpf")
+
+
+def ensure_plugin(bin_dir: Path) -> None:
+    """Give a node the CNI plugin, with the stamp that tells netd that it is current."""
+    plugin = built() / "cni" / PLUGIN
+    plugin.parent.mkdir(exist_ok=True)
+    build_client(plugin)
+    bin_dir.mkdir(parents=True, exist_ok=True)
+    if not (bin_dir / PLUGIN).exists():
+        for file in plugin.parent.glob(f"{PLUGIN}*"):
+            _link(str(file), str(bin_dir / file.name))
 
 
 def ensure_images(folder: Path) -> None:

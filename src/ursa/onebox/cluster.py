@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ursa.base import cgroup
@@ -24,6 +23,7 @@ from ursa.onebox import (
 )
 from ursa.onebox.components import Component, components, supervisor_argv
 from ursa.onebox.errors import UserError
+from ursa.onebox.health import health
 from ursa.onebox.layout import (
     NODES_MAX,
     Cluster,
@@ -38,43 +38,6 @@ READY_TIMEOUT_S = 60.0  # a cold page cache and a loaded machine; usually 2 s
 POLL_S = 0.02
 
 Report = Callable[[str, float], None]  # step, seconds that it took
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """One row of `ursa status`."""
-
-    name: str
-    pid: int | None
-    state: str  # Ready, Starting, BackOff, Dead
-    uptime_s: float
-    restarts: int
-    last_exit: str
-    log: Path
-
-
-def health(cluster: Cluster, name: str, ready: Path | None) -> Health:
-    """Return what is true of a component now; asks the kernel, not the supervisor."""
-    state = read_state(cluster, name)
-    alive = state.process is not None and is_alive(state.process)
-    if alive:
-        word = "Ready" if ready is None or ready.exists() else "Starting"
-    else:
-        word = "BackOff" if state.next_start_at > time.time() else "Dead"
-    return Health(
-        name=name,
-        pid=state.process.pid if alive and state.process else None,
-        state=word,
-        uptime_s=time.time() - state.started_at if alive else 0.0,
-        restarts=state.restarts,
-        last_exit=state.last_exit,
-        log=cluster.log(name),
-    )
-
-
-def status(cluster: Cluster) -> list[Health]:
-    rows = [health(cluster, "supervisor", None)]
-    return rows + [health(cluster, part.name, part.ready) for part in components(cluster)]
 
 
 def up(data_dir: Path, *, port: int, nodes: int, report: Report) -> Cluster:
@@ -103,6 +66,7 @@ def up(data_dir: Path, *, port: int, nodes: int, report: Report) -> Cluster:
         for node in cluster.nodes:
             host.ensure_node(node)
             containerd.write_config(node)
+            artifacts.ensure_plugin(node.dir / "cni" / "bin")
         cgroup.make(cluster.control_cgroup)
         configs.write_all(cluster, objects)
     with timed(report, "supervisor"):
