@@ -225,6 +225,16 @@ async def test_a_pods_next_sandbox_takes_the_port_from_one_that_was_never_delete
         assert list(rig.data_plane.held) == ours()
 
 
+async def test_an_address_given_on_leaves_the_pod_that_had_it(rig: Rig) -> None:
+    await rig.run("ADD")
+    rig.ports.known["heir", "eth0"] = rig.ports.known.pop((UID, "eth0"))
+    with other_namespace() as pod:
+        changed = {"CNI_CONTAINERID": "box2", "CNI_NETNS": pod, "CNI_ARGS": "K8S_POD_UID=heir"}
+        code, result = await rig.run("ADD", **changed)
+        assert code == 0
+        assert ours() == [result["interfaces"][0]["name"]] == list(rig.data_plane.held)
+
+
 @pytest.mark.parametrize(
     ("changed", "code", "words"),
     [

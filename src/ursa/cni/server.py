@@ -188,7 +188,7 @@ class Server:
         self, name: str, owner: Owner, pod_netns: str, port: LocalPort, *, is_tap: bool
     ) -> None:
         """Make the interface and attach it. What cannot be attached is removed again."""
-        await self._supersede(owner)
+        await self._supersede(owner, port)
         if is_tap:
             await _in_kernel(interface.make_tap, name, owner, port)
         else:
@@ -209,12 +209,19 @@ class Server:
             message = f"the data plane refuses {name}"
             raise CniError(Code.IO_FAILURE, message, str(fault)) from fault
 
-    async def _supersede(self, owner: Owner) -> None:
-        """Unplug the pod's elder sandbox: one that died half-made has the address for ever."""
+    async def _supersede(self, owner: Owner, port: LocalPort) -> None:
+        """Unplug who has this port's address: the goal state says that it is this pod's.
+
+        An elder sandbox of the pod that died half-made would have it for ever; a pod whose port
+        is deleted, and its address given on, may be a moment from its end.
+        """
+        held = await self._data_plane.ListAttachments(ListAttachmentsRequest())
+        former = {a.interface for a in held.attachments if (a.vni, a.ip) == _address(port)}
         links = await _in_kernel(interface.links)
         for other, link in interface.owned(self._cluster_id, links).items():
-            if other.pod_uid == owner.pod_uid and other.ifname == owner.ifname and other != owner:
-                log.info("an elder sandbox is unplugged", extra={"link": link.name})
+            is_elder = (other.pod_uid, other.ifname) == (owner.pod_uid, owner.ifname)
+            if other != owner and (is_elder or link.name in former):
+                log.info("superseded", extra={"link": link.name, "owner": str(other)})
                 await self._delete(link.name)
 
     async def _check(self, call: Call) -> None:
@@ -334,6 +341,10 @@ def _pod_uid(call: Call) -> str:
         message = "CNI_ARGS has no K8S_POD_UID: the runtime must say whose sandbox it is"
         raise CniError(Code.INVALID_ENVIRONMENT, message)
     return uid
+
+
+def _address(port: LocalPort) -> tuple[int, bytes]:
+    return port.vni, port.ip.packed
 
 
 def _valid(call: Call) -> set[tuple[str, str]]:
