@@ -54,7 +54,8 @@ class Authenticator:
         case, repeated headers are joined by commas.
         """
         user = self._credential(cert_der, authorization)
-        if any(name.startswith(IMPERSONATE) for name in headers):
+        # One search spares nearly every request the walk over its headers.
+        if IMPERSONATE in "\n".join(headers) and any(n.startswith(IMPERSONATE) for n in headers):
             return self._impersonate(user, headers)
         return user
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ursa.api.cache import store_key
 from ursa.api.message import Request
@@ -13,8 +14,7 @@ from ursa.base.errors import BadRequest, NotFound, not_found
 from ursa.kinds.registry import Resource
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, eq=False):
     request: Request
     target: Target
     attributes: Attributes

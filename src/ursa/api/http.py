@@ -23,6 +23,7 @@ from http import HTTPStatus
 
 import httptools
 
+from ursa.api.blocks import METHOD, HeaderBlocks
 from ursa.api.message import Headers, Request, Response, failure
 from ursa.api.streams import ChunkedStream, RawSocket
 from ursa.api.tls import Link
@@ -72,6 +73,7 @@ class Shared:
         self.tasks = tasks
         self.counts = counts
         self.connections: set[Connection] = set()
+        self.blocks = HeaderBlocks()
         self.date = b""
         self.now_s = 0.0
         self.draining = False
@@ -102,7 +104,10 @@ class Connection:
         "_head_bytes",
         "_headers",
         "_in_head",
+        "_in_message",
+        "_is_held",
         "_link",
+        "_messages",
         "_parser",
         "_refused",
         "_shared",
@@ -123,6 +128,9 @@ class Connection:
         self._parser = httptools.HttpRequestParser(self)
         self._head_bytes = 0
         self._in_head = True
+        self._in_message = False
+        self._messages = 0  # begun
+        self._is_held = False  # not read, because a request waits
         self._url = b""
         self._headers = Headers()
         self._body: list[bytes] = []
@@ -150,8 +158,16 @@ class Connection:
             return
         if self._closing:
             return
+        is_get = not self._in_message and data.startswith(METHOD)
+        if is_get and not self._waiting:
+            request = self._shared.blocks.request(data, self._certificate)
+            if request is not None:
+                self._waiting.append((request, True))
+                self._go_on()
+                return
         if self._in_head:
             self._head_bytes += len(data)
+        before = self._messages
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -164,6 +180,8 @@ class Connection:
             self._refuse(BadRequest(f"the request is not HTTP/1.1: {fault}"))
         else:
             self._check_head()
+            if is_get and not self._in_message and self._messages == before + 1:
+                self._shared.blocks.remember(data, self._headers)
 
     def paused(self) -> None:
         if self._writable is None:
@@ -195,6 +213,8 @@ class Connection:
     # The parser's side
 
     def on_message_begin(self) -> None:
+        self._in_message = True
+        self._messages += 1
         self._url = b""
         self._headers = Headers()
         self._body = []
@@ -233,6 +253,7 @@ class Connection:
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        self._in_message = False
         if self._refused >= 0:
             self._end_after_answer()
             return
@@ -248,6 +269,7 @@ class Connection:
         if len(self._waiting) == 1:
             self._go_on()
         elif self._link is not None:
+            self._is_held = True
             self._link.pause_reading()
 
     # Answering
@@ -259,7 +281,9 @@ class Connection:
         """
         while self._link is not None and self._writable is None:
             if not self._waiting:
-                self._link.resume_reading()
+                if self._is_held:
+                    self._is_held = False
+                    self._link.resume_reading()
                 self._expect("idle", IDLE_TIMEOUT_S)
                 return
             self.deadline_s = math.inf

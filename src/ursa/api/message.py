@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -88,8 +87,7 @@ def _query(raw: bytes) -> list[tuple[str, str]]:
     return parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
 
 
-@dataclass(slots=True, eq=False)
-class Response:
+class Response(msgspec.Struct, eq=False):
     status: int
     body: bytes = b""
     content_type: str = JSON

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from typing import Any
+
+from msgspec.structs import replace as replaced
 
 from ursa.api.app import App
 from ursa.api.call import Call

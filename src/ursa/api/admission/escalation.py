@@ -8,8 +8,9 @@ Source: Kubernetes, pkg/registry/rbac (policybased) and its messages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ursa.api.admission.plugin import Plugin, Review, forbidden
 from ursa.api.authorization import Authorizer

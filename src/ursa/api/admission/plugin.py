@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from ursa.api.objects import Document
 from ursa.api.request import SYSTEM_TENANT, Attributes
@@ -13,8 +14,7 @@ from ursa.kinds.registry import Resource
 CREATE, UPDATE, DELETE, CONNECT = "create", "update", "delete", "connect"
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(msgspec.Struct, frozen=True, eq=False):
     """One request, once it is authorized, with the documents that it is about."""
 
     operation: str  # CREATE, UPDATE, DELETE or CONNECT
