@@ -22,6 +22,7 @@ from ursa.kinds.registry import Resource
 from ursa.kinds.tables import table
 
 ACCEPTS_CACHED = 256
+PIECE_BYTES = 128 << 10  # of a list, sent at once
 
 
 class Form(StrEnum):
@@ -88,21 +89,25 @@ class Renderer:
         return msgspec.json.encode({"kind": kind, "apiVersion": api_version, "metadata": metadata})
 
     def listed(self, items: Iterable[Item], metadata: dict[str, object]) -> Iterator[bytes]:
-        """Yield the pieces of a list document."""
+        """Yield a list document in pieces of about PIECE_BYTES."""
         if self.form is Form.TABLE:
             yield self._table([parse(i.value, i.revision) for i in items], metadata)
             return
         if self.form is Form.PARTIAL:
             render = partial
-            yield list_head("PartialObjectMetadataList", "meta.k8s.io/v1", metadata)
+            before = list_head("PartialObjectMetadataList", "meta.k8s.io/v1", metadata)
         else:
             render = wire
-            yield list_head(f"{self.resource.kind}List", self.resource.api_version, metadata)
-        comma = b""
+            before = list_head(f"{self.resource.kind}List", self.resource.api_version, metadata)
+        held: list[bytes] = []
+        size = 0
         for item in items:
-            yield comma + render(item.value, item.revision)
-            comma = b","
-        yield b"]}"
+            held.append(render(item.value, item.revision))
+            size += len(item.value)
+            if size >= PIECE_BYTES:
+                yield before + b",".join(held)
+                before, held, size = b",", [], 0
+        yield (before if held or before != b"," else b"") + b",".join(held) + b"]}"
 
     def _table(self, docs: list[dict[str, object]], metadata: dict[str, object]) -> bytes:
         made = table(self.resource, docs, self.now_s(), self.include, all_tenants=self.all_tenants)

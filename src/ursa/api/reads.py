@@ -16,16 +16,15 @@ import msgspec
 from ursa.api import selectors, watch
 from ursa.api.app import App
 from ursa.api.call import Call
-from ursa.api.forms import Form, answer
+from ursa.api.forms import PIECE_BYTES, Form, answer
 from ursa.api.items import Item, Name, Selection
-from ursa.api.message import Response, Stream, pieces
+from ursa.api.message import Response, Stream
 from ursa.api.request import ALL_TENANTS
 from ursa.api.watch import Start
 from ursa.base.errors import BadRequest, Expired, GatewayTimeout, MethodNotAllowed
 from ursa.store.log import Compacted
 
 WHOLE_ITEMS_MAX = 64  # a longer list, or a larger one, is sent in pieces
-PIECE_BYTES = 128 << 10
 LIMIT_MAX = 1 << 31
 
 
@@ -47,7 +46,7 @@ def list_(app: App, call: Call) -> Response:
     body = renderer.listed(page.items, page.metadata)
     if _is_short(page.items) or renderer.form in (Form.TABLE, Form.YAML):
         return answer(200, b"".join(body), renderer.form)
-    return Response(200, stream=lambda out: _send(out, pieces(body, PIECE_BYTES)))
+    return Response(200, stream=lambda out: _send(out, body))
 
 
 def _is_short(items: Sequence[Item]) -> bool:
