@@ -4,16 +4,17 @@ One server on SQLite with an empty data directory; the load is another process, 
 TLS connection a client, each sending its next request when the last is answered. create_cN_per_s:
 ConfigMaps of 1 KiB with distinct names by N clients, each answered after its fsync. get_c64_per_s:
 GETs of one object by 64 clients. list_5000_ms: one LIST of 5,000 such ConfigMaps, to its last
-byte. Beside each rate, *_cpu_us is the server's CPU time, of all its threads, per request of the
-same runs, and *_client_cpu_us the load's. What limits is the larger of the two where one core
-has each: 1e6 / cpu_us is what the server could answer; if the rate is far below both, something
-else took the cores, or (creates by few clients) the wait for the disk does. Handshakes and
-warm-up are in none of them. Budget: SPECIFICATION.md, "API server".
+byte, over a connection that stands. Beside each rate, *_cpu_us is the server's CPU time, of all
+its threads, per request of the same runs, and *_client_cpu_us the load's. What limits is the
+larger of the two where one core has each: 1e6 / cpu_us is what the server could answer; if the
+rate is far below both, something else took the cores, or (creates by few clients) the wait for
+the disk does. Handshakes and warm-up are in none of them. Budget: SPECIFICATION.md, "API server".
 `--quick` is one short run of each, to see that it works.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import multiprocessing
 import os
@@ -26,7 +27,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -240,19 +240,21 @@ def free_port() -> int:
 
 
 class Operator:
-    """Plain requests between the runs."""
+    """Plain requests between the runs, over one connection that is kept."""
 
     def __init__(self, port: int, folder: Path) -> None:
-        self._url = f"https://{HOST}:{port}"
-        self._context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
-        self._context.load_cert_chain(f"{folder}/admin.crt", f"{folder}/admin.key")
+        context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+        context.load_cert_chain(f"{folder}/admin.crt", f"{folder}/admin.key")
+        self._connection = http.client.HTTPSConnection(HOST, port, context=context)
 
     def request(self, method: str, path: str, body: object = None) -> bytes:
         data = json.dumps(body).encode() if body is not None else None
-        asked = urllib.request.Request(self._url + path, data, method=method)
-        asked.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(asked, context=self._context) as answer:
-            return bytes(answer.read())
+        self._connection.request(method, path, data, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status not in (200, 201):
+            raise AssertionError(content.decode())
+        return content
 
     def namespace(self, name: str) -> None:
         self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
