@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 LEASE_S: Final = 40  # kubelet's; a node that misses it is taken for dead
 RENEW_S: Final = 10.0
 REPORT_S: Final = 300.0  # an unchanged status is written this often (kubelet's)
+SILENCE_S: Final = 20.0  # two renewals missed: half of what makes a node Unknown
 FIRST_REPORT_S: Final = 1.0  # how long registration waits for a runtime's first word
 RETRY_S: Final = 1.0
 LEASE_NAMESPACE: Final = "kube-node-lease"
@@ -243,9 +244,16 @@ class NodeKeeper:
         return await self._client.patch(Node, Key("", "", name), body)
 
     async def _keep_lease(self) -> None:
+        """Renew the lease. After a silence report at once: the node may have been given up."""
+        loop = asyncio.get_running_loop()
+        renewed_s = loop.time()
         while True:
             try:
                 await self._renew()
+                if loop.time() - renewed_s > SILENCE_S:
+                    self._node = None  # as it is now, not as this agent left it
+                    self._changed.set()
+                renewed_s = loop.time()
                 delay_s = RENEW_S
             except ApiError as fault:
                 log.warning("lease not renewed", extra={"error": str(fault)})
