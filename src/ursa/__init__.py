@@ -1,1 +1,1 @@
-"""Ursa Major: one API for virtual machines, containers and functions, for many tenants."""
+"""Ursa Major: one API for virtual machines and containers, for many tenants."""

@@ -17,7 +17,6 @@ from ursa.onebox.errors import UserError
 
 root = typer.Typer(
     name="ursa",
-    help="A cloud operating system: virtual machines, containers and functions behind one API.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

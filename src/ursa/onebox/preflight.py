@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ursa.base import cgroup
 from ursa.onebox.errors import UserError
-from ursa.onebox.layout import Cluster
 
 FREE_MIN_BYTES = 1 << 30  # store, images and logs of a small cluster; less ends in a full disk
 KERNEL_MIN = (5, 15)  # bpf_redirect_peer, batched map updates, clsact: see docs/SPECIFICATION.md
@@ -76,7 +75,3 @@ def check_machine(data_dir: Path) -> None:
     for check in checks:
         check()
     check_disk(data_dir)
-
-
-def control_plane_stopped(cluster: Cluster) -> None:
-    check_port(cluster.port)
